@@ -7,6 +7,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
@@ -18,40 +20,59 @@ use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 use crate::support::unix::front;
 
+/// The last message of all, which a test sends.
+const END: &str = "END";
+
 /// A service manager that listens for messages.
-struct Manager(UnixDatagram);
+struct Manager {
+    address: SocketAddr,
+    messages: Receiver<String>,
+}
 
 impl Manager {
+    /// Messages are read as they come: of those that wait in a socket, the system keeps ten, and refuses more.
     fn at(socket: UnixDatagram) -> Self {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self(socket)
+        let address = socket.local_addr().unwrap();
+        let (sender, messages) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length) = socket.recv(&mut bytes) {
+                let message = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                let is_last = message == END;
+                if sender.send(message).is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        Self { address, messages }
     }
 
     /// The next message that is no sign of life.
     fn message(&self) -> String {
+        let until = Instant::now() + PATIENCE;
         loop {
             let message = self.next();
             if message != "WATCHDOG=1\n" {
                 return message;
             }
+            assert!(Instant::now() < until, "nothing but signs of life");
         }
     }
 
     fn next(&self) -> String {
-        let mut bytes = [0; 4096];
-        let length = self.0.recv(&mut bytes).expect("a message");
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
+        self.messages.recv_timeout(PATIENCE).expect("a message")
     }
 
     /// The rest of the messages that have been sent.
     fn rest(&self) -> String {
-        self.0.set_nonblocking(true).unwrap();
-        let mut all = String::new();
-        let mut bytes = [0; 4096];
-        while let Ok(length) = self.0.recv(&mut bytes) {
-            all += &String::from_utf8_lossy(&bytes[..length]);
-        }
-        all
+        let end = UnixDatagram::unbound().unwrap();
+        end.send_to_addr(END.as_bytes(), &self.address).unwrap();
+        let rest: Vec<String> = self
+            .messages
+            .iter()
+            .take_while(|message| message != END)
+            .collect();
+        rest.concat()
     }
 }
 
