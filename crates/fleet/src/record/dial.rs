@@ -84,6 +84,11 @@ impl Record for DialRecord {
                 "live",
                 "its services are not those of `declared`",
             )?;
+            ensure(
+                live.iter().any(|(_, weight)| *weight > 0),
+                "live",
+                "all weights are 0",
+            )?;
         }
         at_most(&self.turns, TURNS_MAX, "turns")?;
         self.turns.iter().try_for_each(|turn| {

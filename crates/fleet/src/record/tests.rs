@@ -43,6 +43,11 @@ fn dials_are_refused_with_the_field() {
             r#"[["b",1],["a",1]]"#,
             "`live`: its services",
         ),
+        (
+            r#"[["a",1],["b",1]]"#,
+            r#"[["a",0],["b",0]]"#,
+            "`live`: all weights are 0",
+        ),
         (r#"["b",1]"#, r#"["b",-1]"#, "invalid value"),
         (r#"["b",1]"#, r#"["b",18446744073709551616]"#, "invalid type"),
         (r#"["b",1]"#, r#"["b",1,2]"#, "trailing characters"),

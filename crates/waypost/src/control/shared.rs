@@ -281,6 +281,9 @@ impl Control {
 
     /// Writes the active texts over those in etcd, which were refused.
     pub(super) async fn put_in_fleet(&mut self, by: String) -> Result<(), Problem> {
+        // Also where nothing is to be written: another config may be in force at the other instances.
+        let claimed = self.claim_state().await;
+        claimed.map_err(|error| error.problem("nothing has changed"))?;
         let texts = self.active.clone();
         if self.is_of_all(&texts) {
             return Ok(());

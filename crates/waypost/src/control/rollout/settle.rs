@@ -68,6 +68,11 @@ impl Control {
             let Some(stored) = self.state.dials.rollouts.get(&lead).cloned() else {
                 continue;
             };
+            if stored.end.is_some() {
+                // Its end was written, and the answer lost; or another instance has led meanwhile.
+                self.rollouts.active.remove(&lead);
+                continue;
+            }
             let now = match still_there(&generation, &stored) {
                 Ok(now) => now,
                 Err(why) => {

@@ -11,7 +11,7 @@ use waypost_etcd::watch::{Event, EventKind, Notice, Watch};
 use waypost_fleet::replica::Replica;
 use waypost_fleet::store::{Change, Entry, StoreRevision};
 
-use super::Shared;
+use super::{Shared, lock};
 
 /// Keys that are read at once. A value may have a MiB, so with the last number of them any page fits a response.
 const PAGES: [u32; 2] = [1000, 32];
@@ -28,7 +28,9 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
         let at = match read_all(&shared).await {
             Ok(read) => {
                 replica.reset(read.kvs.into_iter().map(entry), store(read.revision));
-                shared.show(&replica.view());
+                let view = replica.view();
+                lock(&shared.settling).begin(view.rules);
+                shared.show(&view);
                 read.revision
             }
             Err(error) => {

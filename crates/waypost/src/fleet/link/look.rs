@@ -20,6 +20,8 @@ const KEPT: usize = 64;
 pub(super) struct Settling {
     /// Revisions of changes, with the time at which they came; all but the first are younger than [`SETTLING`].
     changes: VecDeque<(StoreRevision, Instant)>,
+    /// The revision at which all keys were read. The last change of the rules is an earlier one, which others obey since.
+    read_at: Option<StoreRevision>,
 }
 
 impl Settling {
@@ -28,7 +30,16 @@ impl Settling {
         self.note_at(rules, Instant::now());
     }
 
+    /// Begins anew, when all keys were read.
+    pub(super) fn begin(&mut self, rules: StoreRevision) {
+        self.changes.clear();
+        self.read_at = Some(rules);
+    }
+
     fn note_at(&mut self, rules: StoreRevision, now: Instant) {
+        if self.read_at == Some(rules) {
+            return;
+        }
         while self
             .changes
             .get(1)
@@ -176,5 +187,11 @@ mod tests {
         assert_eq!(settling.settled(after(10_000)), StoreRevision(1000));
         settling.note_at(StoreRevision(3), after(10_000));
         assert_eq!(settling.settled(after(10_000)), StoreRevision(0));
+        // Instances that have obeyed all do not say so again when another one reads it.
+        settling.begin(StoreRevision(20));
+        settling.note_at(StoreRevision(20), after(10_000));
+        assert_eq!(settling.settled(after(20_000)), StoreRevision(0));
+        settling.note_at(StoreRevision(21), after(20_000));
+        assert_eq!(settling.settled(after(22_000)), StoreRevision(21));
     }
 }

@@ -136,15 +136,17 @@ pub(super) fn changes(view: &View, dials: &Dials) -> proposal::State {
     routes.extend(was.keys());
     routes.extend(is.keys());
     for route in routes {
-        let no_turns = Vec::new();
-        let turns = is.get(route).unwrap_or(&no_turns);
-        let same =
-            before.dials.get(route) == dials.dials.get(route) && was.get(route).unwrap_or(&no_turns) == turns;
-        if same {
+        let mut turns = was.get(route).cloned().unwrap_or_default();
+        let known = turns.len();
+        // The oldest turns of all routes together are dropped from memory, and stay in the records.
+        let fresh = is.get(route).into_iter().flatten();
+        turns.extend(fresh.filter(|turn| !was.get(route).is_some_and(|was| was.contains(turn))));
+        if turns.len() == known && before.dials.get(route) == dials.dials.get(route) {
             continue;
         }
+        turns.drain(..turns.len().saturating_sub(TURNS_KEPT));
         let known = view.dials.get(route).map(|kept| &kept.value);
-        let record = record(dials.dials.get(route), known.map(|known| &**known), turns);
+        let record = record(dials.dials.get(route), known.map(|known| &**known), &turns);
         changes.dials.insert(route.to_owned(), record);
     }
     changes
@@ -307,6 +309,13 @@ mod tests {
     impl Store {
         /// Stores the changes to `dials`, and checks what is read then. Returns the number of keys that were written.
         fn store(&mut self, dials: &Dials) -> usize {
+            let count = self.write(dials);
+            assert_eq!(read(&self.replica.view()), *dials);
+            count
+        }
+
+        /// Stores the changes to `dials`. Returns the number of keys that were written.
+        fn write(&mut self, dials: &Dials) -> usize {
             let view = self.replica.view();
             self.at += 1;
             let at = StoreRevision(self.at);
@@ -329,7 +338,6 @@ mod tests {
                 Write::Delete { key } => Change::Delete(key.into_bytes()),
             });
             self.replica.apply(made.collect::<Vec<_>>(), at);
-            assert_eq!(read(&self.replica.view()), *dials);
             count
         }
     }
@@ -363,5 +371,25 @@ mod tests {
         // One that does not hold any more goes without a turn.
         dials.dials.remove("orders");
         assert_eq!(store.store(&dials), 1);
+    }
+
+    #[test]
+    fn turns_of_other_routes_stay_in_the_records() {
+        let mut store = Store {
+            replica: Replica::new("/w".parse().unwrap()),
+            at: 1,
+        };
+        // More than a gateway keeps of all routes together.
+        for second in 1..=10 {
+            for route in 0..30 {
+                let route = format!("r{route}");
+                let mut dials = read(&store.replica.view());
+                let live = 1 + u64::try_from(second).unwrap();
+                dials.turn(&route, Some(dial(second, live)), turn(&route, second, 0, live));
+                assert_eq!(store.write(&dials), 1, "{route} at {second}");
+            }
+        }
+        let view = store.replica.view();
+        assert!(view.dials.values().all(|kept| kept.value.turns.len() == 10));
     }
 }
