@@ -95,6 +95,8 @@ fn commands_on_rollouts_are_the_leaders_wherever_they_come_in() {
     let started = start(&two);
     assert_eq!(started.status(), 200, "{}", started.text());
     assert_eq!(rollout(&one)["by"], started.json()["by"]);
+    // One that has not seen the rollout yet refuses the dial, too, as one that comes too late.
+    wait_for("the first step", || (live(&two) == live(&one)).then_some(()));
     let refused = two.dial("users", &json!({ "a": 50, "b": 50 }));
     assert_eq!(refused.status(), 409, "{}", refused.text());
     let paused = two.admin("POST", "/api/v1/routes/users/rollout/pause", "", "");
