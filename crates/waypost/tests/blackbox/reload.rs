@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use crate::support::client::{Client, get};
 use crate::support::config::{Config, route_file};
 use crate::support::gateway::Gateway;
-use crate::support::make_fifo;
 use crate::support::service::{Service, gate, ok};
+use crate::support::{make_fifo, wait_for};
 
 /// A config that responds to everything with this body.
 fn responding(text: &str) -> Config {
@@ -164,9 +164,12 @@ fn listeners_added_and_removed() {
 
     gateway.rewrite(bind(&["name: a", "name: b"]));
     gateway.wait_for_revision(2);
-    let announced = gateway.announced();
-    assert_eq!(announced.len(), 2, "the one that stays is not announced again");
-    let second = announced[1];
+    let second = wait_for("a second listener", || gateway.announced().get(1).copied());
+    assert_eq!(
+        gateway.announced().len(),
+        2,
+        "the one that stays is not announced again"
+    );
     assert!(reaches(first) && reaches(second));
     let mut leaving = Client::connect(second);
     leaving.get("http://a/");

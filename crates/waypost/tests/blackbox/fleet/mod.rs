@@ -11,6 +11,7 @@ mod puts;
 mod rates;
 mod rollouts;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -161,11 +162,14 @@ fn wait_for_revision(gateway: &Gateway, number: u64) {
     });
 }
 
+/// The listener that was opened last. A revision may be in force before the line of its listener was read.
+fn listener(gateway: &Gateway) -> SocketAddr {
+    wait_for("a listener", || gateway.announced().last().copied())
+}
+
 /// The answer at the listener that was opened last.
 fn body(gateway: &Gateway) -> String {
-    let announced = gateway.announced();
-    let address = announced.last().expect("a listener");
-    crate::support::client::Client::connect(*address)
+    crate::support::client::Client::connect(listener(gateway))
         .get("http://a/")
         .text()
 }

@@ -7,9 +7,7 @@ use crate::support::client::Client as HttpClient;
 
 /// The requests of a new key that pass at an instance at once.
 fn passing(gateway: &Gateway, key: &Cell<u32>) -> usize {
-    let announced = gateway.announced();
-    let address = announced.last().expect("a listener");
-    let mut client = HttpClient::connect(*address);
+    let mut client = HttpClient::connect(listener(gateway));
     key.set(key.get() + 1);
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Key: {}\r\n\r\n", key.get());
     let statuses = (0..10).map(|_| client.ask(&request).status());
