@@ -137,7 +137,9 @@ fn config_that_cannot_be_obeyed_here_is_not_written() {
     let a = named("a");
     let etcd = Etcd::with(Config::new().all_to(&a));
     let one = etcd.instance();
-    wait_for_revision(&one, 1);
+    wait_for("the first revision", || {
+        (etcd.keys("revisions") == ["1"]).then_some(())
+    });
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = Config::at(taken.local_addr().unwrap()).all_to(&a);
     let refused = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
