@@ -6,10 +6,11 @@
 //! [views](view::View): all that the store said at one of its revisions. Against a view, an [`intent`](proposal::Intent)
 //! becomes a [`proposal`](proposal::Proposal): [transactions](store::Transaction) that happen as a whole, and only if
 //! no other change was first. [`canary`] judges a config that some instances try
-//! first.
+//! first, and [`coverage`] tells how much of the traffic is known when some instances say nothing.
 
 pub mod canary;
 pub mod config;
+pub mod coverage;
 pub mod key;
 pub mod pace;
 pub mod proposal;

@@ -17,7 +17,7 @@ const FLOORS: [(&str, &[&[&str]]); 5] = [
     (
         "fleet",
         &[
-            &["pace", "store", "text"],
+            &["coverage", "pace", "store", "text"],
             &["key"],
             &["config", "record"],
             &["view"],
