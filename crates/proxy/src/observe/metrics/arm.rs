@@ -1,5 +1,7 @@
 //! The arms of routes, as rollouts read them once a second.
 
+use std::array;
+use std::iter;
 use std::sync::{Arc, PoisonError};
 
 use waypost_policy::status::RequestStatus;
@@ -37,6 +39,73 @@ pub struct ArmReading {
     pub retries: u64,
     /// By group of clients, if that was asked for.
     pub groups: Option<Box<[GroupReading; GROUPS]>>,
+}
+
+impl ArmReading {
+    /// The requests between an earlier reading and this one; `None` if the counters were begun anew in between, or if only one
+    /// of the readings has groups.
+    pub fn since(&self, earlier: &Self) -> Option<Self> {
+        let count = |reading: &Self| {
+            let counts = reading.statuses.iter().map(|(_, count)| *count);
+            counts.fold(0_u64, u64::saturating_add)
+        };
+        count(self).checked_sub(count(earlier))?;
+        let mut statuses = Vec::with_capacity(self.statuses.len());
+        for (status, now) in &self.statuses {
+            let before = earlier.statuses.iter().find(|(known, _)| known == status);
+            let more = now.checked_sub(before.map_or(0, |(_, before)| *before))?;
+            if more > 0 {
+                statuses.push((*status, more));
+            }
+        }
+        let before = earlier.latencies.iter().chain(iter::repeat(&0));
+        let latencies = self.latencies.iter().zip(before);
+        let groups = match (&self.groups, &earlier.groups) {
+            (Some(now), Some(before)) => Some(Box::new(array::from_fn(|at| now[at].since(&before[at])))),
+            (None, None) => None,
+            _ => return None,
+        };
+        Some(Self {
+            statuses,
+            latencies: latencies
+                .map(|(now, before)| now.saturating_sub(*before))
+                .collect(),
+            late: self.late.checked_sub(earlier.late)?,
+            retries: self.retries.saturating_sub(earlier.retries),
+            groups,
+        })
+    }
+
+    /// Adds the requests of another reading.
+    pub fn add(&mut self, more: &Self) {
+        for (status, count) in &more.statuses {
+            match self.statuses.iter_mut().find(|(known, _)| known == status) {
+                Some((_, sum)) => *sum = sum.saturating_add(*count),
+                None => self.statuses.push((*status, *count)),
+            }
+        }
+        if self.latencies.len() < more.latencies.len() {
+            self.latencies.resize(more.latencies.len(), 0);
+        }
+        for (sum, count) in self.latencies.iter_mut().zip(&more.latencies) {
+            *sum = sum.saturating_add(*count);
+        }
+        self.late = self.late.saturating_add(more.late);
+        self.retries = self.retries.saturating_add(more.retries);
+        if let Some(more) = &more.groups {
+            let groups = self.groups.get_or_insert_default();
+            groups
+                .iter_mut()
+                .zip(&**more)
+                .for_each(|(sum, more)| sum.add(more));
+        }
+    }
+
+    /// The requests that have ended, or are late.
+    pub fn requests(&self) -> u64 {
+        let counts = self.statuses.iter().map(|(_, count)| *count);
+        counts.fold(self.late, u64::saturating_add)
+    }
 }
 
 impl ArmReader {
@@ -172,5 +241,71 @@ impl ArmReader {
                 .watched
                 .get_or_init(|| Box::new(WatchCounts::new(Arc::clone(watching.watch()))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(statuses: &[(u16, u64)], latencies: &[u64]) -> ArmReading {
+        let statuses = statuses.iter();
+        ArmReading {
+            statuses: statuses
+                .map(|(status, count)| (RequestStatus::http(*status), *count))
+                .collect(),
+            latencies: latencies.to_vec(),
+            ..ArmReading::default()
+        }
+    }
+
+    fn with_group(mut reading: ArmReading, finished: u64) -> ArmReading {
+        let groups = reading.groups.get_or_insert_default();
+        groups[5].finished = finished;
+        groups[5].slow[2] = finished / 2;
+        reading
+    }
+
+    #[test]
+    fn differences_are_what_was_counted_in_between() {
+        let before = reading(&[(200, 5), (404, 1)], &[3, 3]);
+        let now = reading(&[(200, 9), (404, 1), (503, 2)], &[3, 5, 4]);
+        assert_eq!(
+            now.since(&before),
+            Some(reading(&[(200, 4), (503, 2)], &[0, 2, 4]))
+        );
+        assert_eq!(now.since(&ArmReading::default()), Some(now.clone()));
+        assert_eq!(before.since(&now), None, "counters that fell began anew");
+        let other = reading(&[(200, 90)], &[]);
+        assert_eq!(other.since(&before).unwrap().requests(), 85);
+        assert_eq!(reading(&[(200, 4), (404, 90)], &[]).since(&before), None);
+        let grouped = with_group(now.clone(), 10);
+        assert_eq!(grouped.since(&before), None);
+        assert_eq!(now.since(&with_group(before.clone(), 0)), None);
+        let groups = grouped.since(&with_group(before, 4)).unwrap().groups.unwrap();
+        assert_eq!((groups[5].finished, groups[5].slow[2]), (6, 3));
+    }
+
+    #[test]
+    fn readings_add_up() {
+        let mut sum = ArmReading::default();
+        sum.add(&with_group(reading(&[(200, 5)], &[1, 2]), 3));
+        sum.add(&ArmReading {
+            late: 4,
+            retries: 7,
+            ..with_group(reading(&[(503, 1), (200, u64::MAX)], &[0, 0, 1]), 4)
+        });
+        let expected = ArmReading {
+            late: 4,
+            retries: 7,
+            ..with_group(reading(&[(200, u64::MAX), (503, 1)], &[1, 2, 1]), 7)
+        };
+        assert_eq!(sum.statuses, expected.statuses);
+        assert_eq!(
+            (&sum.latencies, sum.late, sum.retries),
+            (&expected.latencies, 4, 7)
+        );
+        assert_eq!(sum.groups.as_ref().unwrap()[5].finished, 7);
+        assert_eq!(sum.requests(), u64::MAX);
     }
 }

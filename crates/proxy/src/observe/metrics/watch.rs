@@ -90,6 +90,30 @@ pub struct GroupReading {
     pub slow: [u64; BOUNDS],
 }
 
+impl GroupReading {
+    /// The requests since an earlier reading.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            finished: self.finished.saturating_sub(earlier.finished),
+            failed: self.failed.saturating_sub(earlier.failed),
+            client_errors: self.client_errors.saturating_sub(earlier.client_errors),
+            abandoned: self.abandoned.saturating_sub(earlier.abandoned),
+            slow: array::from_fn(|at| self.slow[at].saturating_sub(earlier.slow[at])),
+        }
+    }
+
+    /// Adds the requests of another reading.
+    pub fn add(&mut self, more: &Self) {
+        self.finished = self.finished.saturating_add(more.finished);
+        self.failed = self.failed.saturating_add(more.failed);
+        self.client_errors = self.client_errors.saturating_add(more.client_errors);
+        self.abandoned = self.abandoned.saturating_add(more.abandoned);
+        for (sum, more) in self.slow.iter_mut().zip(more.slow) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
 impl Watch {
     /// Asks for `asked` from now on.
     fn publish(&self, asked: &Wanted) {
