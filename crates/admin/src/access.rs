@@ -26,6 +26,9 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 const LOCAL: &str = "local";
 /// The header by which a client without a token states its name, for the record only.
 pub const USER: &str = "waypost-user";
+/// The header of a request that is meant for one instance of a fleet, with its id. Any other one refuses it: an address is not
+/// always that of the instance that has written it.
+pub const INSTANCE: &str = "waypost-instance";
 /// The header of a request that another instance of the fleet passes on to the leader, with the id of that instance.
 pub const PASSED_ON: &str = "waypost-passed-on";
 /// The header by which an instance of the fleet states whose request it passes on.

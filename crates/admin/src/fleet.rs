@@ -189,19 +189,27 @@ pub type Answers = Pin<Box<dyn Future<Output = Vec<(String, Option<Stats>)>> + S
 
 /// Looks at the fleet, and asks its other instances.
 pub(crate) struct Reader {
+    id: String,
     look: Box<dyn Fn() -> FleetView + Send + Sync>,
     ask: Box<dyn Fn(&str) -> Answers + Send + Sync>,
 }
 
 impl Reader {
     pub(crate) fn new(
+        id: String,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
     ) -> Self {
         Self {
+            id,
             look: Box::new(look),
             ask: Box::new(ask),
         }
+    }
+
+    /// The id of this instance.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(crate) fn look(&self) -> FleetView {

@@ -70,6 +70,10 @@ pub struct RolloutView {
     /// The same of the baseline's service.
     #[serde(default)]
     pub baseline_retries: u64,
+    /// The ids of instances of the fleet that do not answer the leader, so that their requests are not counted. Where they had
+    /// more than a tenth of them, the judge decides nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The start of the rollout.
     #[schemars(with = "String")]
     pub started: Timestamp,

@@ -14,6 +14,7 @@ use waypost_proxy::priority::{Priority, lower};
 use waypost_upstream::notice::Notice;
 
 use crate::command::Command;
+use crate::counts::CountsReaders;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
 use crate::fleet::{Answers, FleetView, Reader};
@@ -50,6 +51,8 @@ pub struct AppState {
     history: Mutex<History>,
     timeline: Mutex<Timeline>,
     failures: Mutex<Failures>,
+    /// The arms that the leader of the fleet asks for.
+    pub(crate) asked: CountsReaders,
     /// The routes as they are searched.
     pub(crate) routes_indexed: Indexed,
     /// Reasons for which the gateway is not quite well.
@@ -74,6 +77,7 @@ impl AppState {
             history: Mutex::new(History::new(Instant::now())),
             timeline: Mutex::default(),
             failures: Mutex::default(),
+            asked: CountsReaders::default(),
             routes_indexed: Indexed::default(),
             reasons_held: Held::default(),
         };
@@ -119,14 +123,16 @@ impl AppState {
         change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sets how to look at the fleet that the gateway belongs to, and how to ask its other instances for a path.
+    /// Sets the id in the fleet that the gateway belongs to, how to look at that, and how to ask its other instances for a
+    /// path.
     pub fn set_fleet(
         &self,
+        id: String,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
     ) {
         // A gateway belongs to one fleet.
-        let _ = self.fleet.set(Reader::new(look, ask));
+        let _ = self.fleet.set(Reader::new(id, look, ask));
     }
 
     /// Asks the other instances of the fleet for their figures.
@@ -135,6 +141,11 @@ impl AppState {
             Some(fleet) => fleet.ask(path).await,
             None => Vec::new(),
         }
+    }
+
+    /// The id of this gateway in its fleet, if it belongs to one.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        self.fleet.get().map(Reader::id)
     }
 
     /// The fleet that the gateway belongs to, if it does.
@@ -265,6 +276,7 @@ impl AppState {
                     return;
                 };
                 state.routes_indexed.tidy();
+                state.asked.tidy(Instant::now());
                 if let Ok(view) = state.view() {
                     let swept = view.metrics().sweep();
                     interval = Timeline::interval(view.metrics().series());

@@ -1,29 +1,70 @@
 //! The fleet that the gateway belongs to.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 
-use super::{App, Operation, json};
+use super::{App, Body, Operation, json, json_body, text};
+use crate::counts::packed::{self, KIND};
+use crate::counts::{ARMS_MAX, CountsQuestion};
 use crate::fleet::FleetView;
 use crate::problem::Problem;
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![Operation {
-        method: "get",
-        path: "/api/v1/fleet",
-        summary: "The instances of the fleet, and if they obey it",
-        query: &[],
-        body: Vec::new(),
-        response: vec![json::<FleetView>()],
-        problems: &[404],
-        handler: || get(fleet),
-    }]
+    vec![
+        Operation {
+            method: "get",
+            path: "/api/v1/fleet",
+            summary: "The instances of the fleet, and if they obey it",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<FleetView>()],
+            problems: &[404],
+            handler: || get(fleet),
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/fleet/counts",
+            summary: "The counts of arms since the start of this instance, packed: the question of the leader, which judges rollouts",
+            query: &[],
+            body: vec![json::<CountsQuestion>()],
+            response: vec![text(KIND)],
+            problems: &[400, 404, 415, 421, 422, 503],
+            handler: || post(counts),
+        },
+    ]
+}
+
+fn no_fleet() -> Problem {
+    Problem::not_found("this gateway is in no fleet: its config does not come from etcd")
 }
 
 async fn fleet(State(state): App) -> Result<Json<FleetView>, Problem> {
-    let fleet = state.fleet();
-    fleet
-        .map(Json)
-        .ok_or_else(|| Problem::not_found("this gateway is in no fleet: its config does not come from etcd"))
+    state.fleet().map(Json).ok_or_else(no_fleet)
+}
+
+async fn counts(State(state): App, headers: HeaderMap, Body(body): Body) -> Result<Response, Problem> {
+    state.instance().ok_or_else(no_fleet)?;
+    let question: CountsQuestion = json_body(&headers, &body)?;
+    if question.arms.len() > ARMS_MAX {
+        return Err(Problem::invalid(format!(
+            "at most {ARMS_MAX} arms are asked for at once"
+        )));
+    }
+    state.view()?;
+    // Off the async thread: a thousand arms take some milliseconds.
+    let read = tokio::task::spawn_blocking(move || {
+        let view = state.view()?;
+        let arms = state
+            .asked
+            .read(&view.generation(), view.metrics(), question, Instant::now());
+        Ok(packed::pack(state.started, &arms))
+    });
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the counts could not be read");
+    let bytes = read.await.map_err(failed)??;
+    Ok(([(header::CONTENT_TYPE, KIND)], bytes).into_response())
 }

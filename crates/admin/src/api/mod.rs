@@ -34,7 +34,7 @@ use axum::routing::MethodRouter;
 use axum::{Json, Router};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::access::{Access, PASSED_ON, Role};
+use crate::access::{Access, INSTANCE, PASSED_ON, Role};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::ui;
@@ -174,9 +174,13 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
     next.run(request).await
 }
 
-/// Refuses requests that were passed on to this instance as the leader of the fleet, if it is not, or no longer. They are not
-/// passed on again.
+/// Refuses requests that are meant for another instance of the fleet, and those that were passed on to this one as the leader,
+/// if it is not, or no longer. They are not passed on again.
 async fn lead(state: App, request: Request, next: Next) -> Response {
+    let meant = request.headers().get(INSTANCE);
+    if let Some(meant) = meant.filter(|meant| state.instance().map(str::as_bytes) != Some(meant.as_bytes())) {
+        return other_instance(&String::from_utf8_lossy(meant.as_bytes()), state.instance()).into_response();
+    }
     if request.headers().contains_key(PASSED_ON) {
         let fleet = state.fleet();
         let leads = fleet.is_some_and(|fleet| fleet.leader.as_ref() == Some(&fleet.instance));
@@ -186,6 +190,17 @@ async fn lead(state: App, request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
+}
+
+fn other_instance(meant: &str, own: Option<&str>) -> Problem {
+    let own = match own {
+        Some(own) => format!("it is that of instance {own}"),
+        None => "it belongs to no fleet".to_owned(),
+    };
+    let detail = format!(
+        "this is not the admin API of instance {meant}: {own}; bind `admin` to an address that leads the other instances to it alone"
+    );
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, detail)
 }
 
 /// Returns true if a request changes nothing.

@@ -157,6 +157,13 @@ impl Mark {
                     format!("instance {instance} has come to the fleet"),
                 )]
             }
+            EventKind::InstanceLeftOut { instance, .. } => {
+                vec![mark(
+                    None,
+                    None,
+                    format!("instance {instance} does not say what it has counted"),
+                )]
+            }
             EventKind::Refused { .. }
             | EventKind::Confirmed { .. }
             | EventKind::UpgradeFailed { .. }

@@ -108,6 +108,13 @@ pub enum EventKind {
         /// The id of the instance.
         instance: String,
     },
+    /// An instance does not say what it has counted, so that rollouts are judged without its requests.
+    InstanceLeftOut {
+        /// The id of the instance.
+        instance: String,
+        /// The reason, in one sentence.
+        why: String,
+    },
     /// The outcome of a change that etcd had not answered to is known.
     FleetOutcome {
         /// The id of the write, as the answer had it.
@@ -216,6 +223,7 @@ impl EventKind {
             Self::FleetLeader { .. } => "fleet_leader",
             Self::InstanceJoined { .. } => "instance_joined",
             Self::InstanceLeft { .. } => "instance_left",
+            Self::InstanceLeftOut { .. } => "instance_left_out",
             Self::FleetOutcome { .. } => "fleet_outcome",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",

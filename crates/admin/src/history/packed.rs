@@ -7,6 +7,8 @@ use waypost_policy::status::RequestStatus;
 use waypost_proxy::observe::metrics::RequestReading;
 use waypost_upstream::histogram::Durations;
 
+use crate::varint::{read, write};
+
 /// Requests of a series by status, and their durations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counts {
@@ -203,27 +205,6 @@ impl<'p> Iterator for Entries<'p> {
         let (counts, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
         self.rest = rest;
         Some((self.last, counts))
-    }
-}
-
-fn write(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn read(bytes: &mut &[u8]) -> Option<u64> {
-    let (mut number, mut shift) = (0, 0);
-    loop {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-        shift = (shift + 7).min(63);
     }
 }
 

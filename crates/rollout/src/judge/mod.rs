@@ -118,6 +118,17 @@ struct Past {
     thresholds: [Option<Threshold>; Quantile::ALL.len()],
 }
 
+/// The use of a second's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// The baseline's are learned.
+    ToLearn,
+    /// They are evidence.
+    InFull,
+    /// They are evidence against the canary only.
+    InPart,
+}
+
 /// The evidence on one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
@@ -222,22 +233,31 @@ impl Judge {
 
     /// Counts a second outside of a rollout, to learn about the baseline.
     pub fn learn(&mut self, routes: &[RouteSecond<'_>]) {
-        self.count(routes, false);
+        self.count(routes, Counted::ToLearn);
     }
 
     /// Counts a second of the rollout.
     pub fn add(&mut self, routes: &[RouteSecond<'_>]) {
         self.now += 1;
         self.step_age += 1;
-        self.count(routes, true);
+        self.count(routes, Counted::InFull);
     }
 
-    fn count(&mut self, routes: &[RouteSecond<'_>], is_judged: bool) {
+    /// Counts a second of which a part of the traffic is missing: it can speak against the canary, and proves nothing.
+    pub fn add_part(&mut self, routes: &[RouteSecond<'_>]) {
+        self.now += 1;
+        self.step_age += 1;
+        self.count(routes, Counted::InPart);
+    }
+
+    fn count(&mut self, routes: &[RouteSecond<'_>], counted: Counted) {
+        let is_judged = counted != Counted::ToLearn;
         let is_warm = self.step_age > self.settings.warmup;
         let is_tolerant = !is_warm && self.steps_begun <= 1;
+        let proves = is_warm && counted == Counted::InFull;
         let sides = Sides {
             against: true,
-            proof: is_warm,
+            proof: proves,
         };
         for (at, second) in routes.iter().enumerate().take(self.routes.len()) {
             let past = &mut self.routes[at];
@@ -257,7 +277,7 @@ impl Judge {
                     MetricKind::Latency(quantile) => {
                         let counted = past.thresholds[quantile as usize]
                             .map(|threshold| slow_seconds(&self.tails, second, quantile, &threshold));
-                        metric.add_latency(at, counted.as_ref(), is_judged && is_warm, self.now);
+                        metric.add_latency(at, counted.as_ref(), [is_judged && is_warm, proves], self.now);
                     }
                     kind => {
                         let counted = rate_second(kind, second, floor, sides);
@@ -440,8 +460,14 @@ impl Metric {
     }
 
     /// Counts the latencies of a second: over one bound against the canary, over another for it. Without a threshold there
-    /// is nothing to count.
-    fn add_latency(&mut self, route: usize, counted: Option<&[Second; 2]>, is_judged: bool, now: u64) {
+    /// is nothing to count. Each side is judged, or learned from.
+    fn add_latency(
+        &mut self,
+        route: usize,
+        counted: Option<&[Second; 2]>,
+        [is_judged, proves]: [bool; 2],
+        now: u64,
+    ) {
         let Some([against, fine]) = counted else {
             self.strata[route].reopen();
             if let Some((_, strata)) = &mut self.proof {
@@ -455,7 +481,7 @@ impl Metric {
         });
         self.add(route, against, is_judged, now);
         if let Some((proof, strata)) = &mut self.proof {
-            match is_judged {
+            match proves {
                 true => proof.add(&self.settings, &mut strata[route], fine, now),
                 false => strata[route].learn(fine),
             }

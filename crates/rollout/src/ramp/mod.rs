@@ -17,6 +17,8 @@ use crate::ramp::plan::{Percent, Proof, RampPlan, Rules, Then};
 
 /// The longest response timeout of a service that a step waits for, in seconds.
 const RESPONSE_TIMEOUT_MAX: u64 = 300;
+/// The share of the traffic without which the judge decides nothing.
+const MISSING_MAX: f64 = 0.1;
 /// The part of the evidence for a rollback above which nothing is promoted.
 const SUSPICION: f64 = 0.1;
 
@@ -39,6 +41,8 @@ pub struct Ramp {
     has_waited: bool,
     is_paused: bool,
     is_plan_changed: bool,
+    /// The share of the traffic that is not counted, 0 to 1.
+    missing: f64,
     /// The time, by which windows are open or not.
     now: Timestamp,
 }
@@ -96,14 +100,17 @@ pub enum Lack {
     Approval,
     /// Nothing but an action of the operator.
     Stopped(Stop),
+    /// This share of the traffic, which is not counted. Nothing is decided meanwhile.
+    Traffic(f64),
 }
 
 impl Lack {
-    /// Returns true for what `hold` waits for: all but time, windows and actions of the operator.
+    /// Returns true for what `hold` waits for: all but time, windows, actions of the operator, and traffic that is not
+    /// counted.
     fn is_of_evidence(&self) -> bool {
         !matches!(
             self,
-            Self::Time(_) | Self::Window(_) | Self::Approval | Self::Stopped(_)
+            Self::Time(_) | Self::Window(_) | Self::Approval | Self::Stopped(_) | Self::Traffic(_)
         )
     }
 }
@@ -134,6 +141,7 @@ impl Ramp {
             has_waited: false,
             is_paused: false,
             is_plan_changed: false,
+            missing: 0.0,
             now,
         }
     }
@@ -141,6 +149,17 @@ impl Ramp {
     /// Says the time, by which windows are open or not.
     pub fn set_time(&mut self, now: Timestamp) {
         self.now = now;
+    }
+
+    /// Says the share of the traffic that is not counted, 0 to 1. Where it is more than a tenth, the judge decides nothing: it
+    /// takes no step and does not roll back, and the time of the step stands still.
+    pub fn set_missing(&mut self, share: f64) {
+        self.missing = share;
+    }
+
+    /// Returns true if so much of the traffic is not counted that the judge decides nothing. A timed ramp has none.
+    fn is_blind(&self) -> bool {
+        self.judge.is_some() && self.has_begun() && self.missing > MISSING_MAX
     }
 
     /// The plan.
@@ -340,6 +359,10 @@ impl Ramp {
             self.judge.iter_mut().for_each(|judge| judge.learn(routes));
             return self.stand(|_, _| None);
         }
+        if self.is_blind() {
+            self.judge.iter_mut().for_each(|judge| judge.add_part(routes));
+            return self.stand(|_, _| None);
+        }
         self.age += 1;
         self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
         if let Some(judge) = &mut self.judge {
@@ -376,6 +399,11 @@ impl Ramp {
             return Standing::Done;
         }
         let evidence = self.judge.as_ref().map_or(0.0, Judge::evidence);
+        if self.is_blind() {
+            let mut lacks = vec![Lack::Traffic(self.missing)];
+            lacks.extend(self.lacks(evidence, estimate));
+            return Standing::Holds(lacks);
+        }
         if let Some(judge) = &self.judge
             && evidence >= judge.rollback_at()
             && let Some(worst) = judge.worst()

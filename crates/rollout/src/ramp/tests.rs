@@ -541,3 +541,98 @@ fn ramp_by_time_is_not_rolled_back_for_its_own_length() {
     }
     assert_eq!(ramp.tick(&[second(0.0, 0.0)]), Standing::Ready);
 }
+
+/// A second of which this share of the traffic is missing.
+fn second_without(ramp: &mut Ramp, missing: f64, counted: RouteSecond<'static>) -> Standing {
+    ramp.set_missing(missing);
+    ramp.tick(&[counted])
+}
+
+fn is_blind(standing: &Standing) -> bool {
+    matches!(standing, Standing::Holds(lacks) if lacks.iter().any(|lack| matches!(lack, Lack::Traffic(_))))
+}
+
+#[test]
+fn without_more_than_a_tenth_of_the_traffic_nothing_is_decided() {
+    for (missing, expected) in [
+        (0.0, false),
+        (0.05, false),
+        (0.1, false),
+        (0.101, true),
+        (1.0, true),
+    ] {
+        // A good version, and a bad one.
+        for errors in [0.0, 20.0] {
+            let mut ramp = judged(plan(&[5, 100]));
+            ramp.step_up();
+            let standings = (0..100).map(|_| second_without(&mut ramp, missing, second(20.0, errors)));
+            let standings: Vec<Standing> = standings.collect();
+            assert_eq!(
+                standings.iter().all(is_blind),
+                expected,
+                "{missing} {errors}: {standings:?}"
+            );
+            let decided = standings
+                .iter()
+                .any(|standing| !matches!(standing, Standing::Holds(_)));
+            assert_eq!(decided, !expected, "{missing} {errors}");
+        }
+    }
+}
+
+#[test]
+fn time_without_the_traffic_does_not_count_and_proves_nothing() {
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.step_up();
+    for _ in 0..600 {
+        second_without(&mut ramp, 0.5, second(20.0, 0.0));
+    }
+    assert_eq!((ramp.age(), ramp.requests()), (0, 0.0));
+    assert!(!ramp.is_proved());
+    ramp.set_missing(0.0);
+    assert_eq!(ready_after(&mut ramp, 20.0, 600), Some(60));
+}
+
+#[test]
+fn what_spoke_against_the_canary_meanwhile_counts_once_all_is_known_again() {
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.step_up();
+    for _ in 0..20 {
+        assert!(is_blind(&second_without(&mut ramp, 0.5, second(20.0, 20.0))));
+    }
+    let standing = second_without(&mut ramp, 0.0, second(0.0, 0.0));
+    assert!(
+        matches!(standing, Standing::RollBack(Reason::Worse(_))),
+        "{standing:?}"
+    );
+}
+
+#[test]
+fn wait_for_evidence_does_not_end_while_traffic_is_missing() {
+    let mut plan = plan(&[5, 100]);
+    (plan.hold, plan.then) = (100, Then::RollBack);
+    let mut ramp = judged(plan);
+    ramp.step_up();
+    for _ in 0..200 {
+        assert!(is_blind(&second_without(&mut ramp, 0.2, second(0.0, 0.0))));
+    }
+    let end = (1..200).find(|_| {
+        second_without(&mut ramp, 0.0, second(0.0, 0.0)) == Standing::RollBack(Reason::HoldExpired)
+    });
+    assert_eq!(end, Some(100));
+}
+
+#[test]
+fn a_ramp_without_a_judge_misses_no_traffic() {
+    let mut timed = Ramp::new(plan(&[5, 100]), None, 30, Timestamp::UNIX_EPOCH);
+    timed.step_up();
+    timed.set_missing(1.0);
+    assert_eq!(ready_after(&mut timed, 20.0, 600), Some(60));
+    // Nothing is compared before the first step, nor at the last.
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.set_missing(1.0);
+    assert_eq!(ramp.standing(), Standing::Ready);
+    ramp.step_up();
+    ramp.step_up();
+    assert_eq!(ramp.standing(), Standing::Done);
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use waypost_admin::command::Command;
 use waypost_admin::state::AppState;
 use waypost_fleet::key::Prefix;
@@ -11,7 +12,7 @@ use waypost_fleet::proposal::Intent;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::view::{Fence, View};
 
-use super::{Availability, Known, ProposeError, Proposed};
+use super::{Availability, CountsWanted, Known, ProposeError, Proposed, Round};
 
 /// The handle of a fleet, which has no value.
 #[derive(Debug)]
@@ -63,6 +64,10 @@ impl Fleet {
     }
 
     pub(crate) fn set_token_file(&self, _: Option<PathBuf>) {
+        match *self {}
+    }
+
+    pub(crate) fn ask_for_counts(&self, _: CountsWanted) -> oneshot::Receiver<Round> {
         match *self {}
     }
 

@@ -14,11 +14,14 @@ mod absent;
 mod link;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use waypost_admin::counts::CountsQuestion;
 use waypost_admin::problem::Problem;
 use waypost_fleet::proposal::PlanError;
 use waypost_fleet::view::View;
+use waypost_proxy::observe::metrics::arm::ArmReading;
 
 #[cfg(not(feature = "etcd"))]
 pub(crate) use absent::Fleet;
@@ -43,6 +46,34 @@ pub(crate) enum Known {
     Cached,
     /// There is none: the view is empty.
     Nothing,
+}
+
+/// A question for what the other instances have counted. Its arms are in pairs, a canary and a baseline each.
+#[derive(Debug)]
+pub(crate) struct CountsWanted {
+    pub(crate) question: CountsQuestion,
+    /// The time that they get to answer.
+    pub(crate) patience: Duration,
+    /// The age of an earlier answer from which on it is not compared with.
+    pub(crate) age_max: Duration,
+    /// True if those that did not answer the last time are not asked.
+    pub(crate) skips_silent: bool,
+}
+
+/// The counts of the other instances that live, since they were asked before.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    /// The sums of those that answered, for each pair of arms of the question.
+    pub(crate) pairs: Vec<[ArmReading; 2]>,
+    pub(crate) others: Vec<Other>,
+}
+
+/// The counts of another instance, since it was asked before.
+#[derive(Debug)]
+pub(crate) struct Other {
+    pub(crate) id: Arc<str>,
+    /// The requests of each pair of arms, or `None` where there is nothing to compare with; `None` if it did not answer.
+    pub(crate) requests: Option<Vec<Option<u64>>>,
 }
 
 /// A change that was made.

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use waypost_admin::access::USER;
+use waypost_admin::access::{INSTANCE, USER};
 use waypost_admin::problem::Problem;
 
 use crate::cli::AdminArgs;
@@ -34,7 +34,11 @@ pub(crate) struct Client {
     token: Option<String>,
     /// The name that is recorded where no token is asked for, instead of that in the environment.
     user: Option<String>,
+    /// The id of the instance of a fleet that is meant, if one is.
+    instance: Option<String>,
     timeout: Duration,
+    /// The size limit of a response.
+    bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -113,7 +117,9 @@ impl Client {
             address,
             token,
             user: None,
+            instance: None,
             timeout: TIMEOUT,
+            bytes_max: RESPONSE_BYTES_MAX,
         })
     }
 
@@ -127,7 +133,22 @@ impl Client {
             address: Address::parse(&url)?,
             token: None,
             user: None,
+            instance: None,
             timeout,
+            bytes_max: RESPONSE_BYTES_MAX,
+        })
+    }
+
+    /// The instance `id` of a fleet at `HOST:PORT`. Any other one that has the address refuses the requests.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_instance(id: &str, address: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let client = Self::at(address, timeout)?;
+        if let Address::Unix(_) = client.address {
+            bail!("`{address}` is no address that another instance can have");
+        }
+        Ok(Self {
+            instance: Some(id.to_owned()),
+            ..client
         })
     }
 
@@ -139,6 +160,23 @@ impl Client {
             user: Some(user),
             ..self
         }
+    }
+
+    /// The same with another size limit of responses.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn up_to(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    /// Sends a question in JSON with POST, and waits for the bytes of its answer.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn ask_for_bytes(&self, path: &str, question: Bytes) -> anyhow::Result<Response<Bytes>> {
+        let headers = [("content-type", "application/json")];
+        let raw = self.exchange("POST", path, &headers, question).await?;
+        if !raw.status.is_success() {
+            return Ok(Err(problem(&raw)?));
+        }
+        Ok(Ok(raw.body))
     }
 
     /// Sends a request with a body in JSON, if there is one, and waits for its response.
@@ -333,6 +371,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        if let Some(id) = &self.instance {
+            request = request.header(INSTANCE, id);
+        }
         match &self.token {
             Some(token) => request = request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             // The name is recorded, not checked.
@@ -359,7 +400,7 @@ impl Client {
     async fn collect(&self, response: hyper::Response<Incoming>) -> anyhow::Result<Raw> {
         let (head, body) = response.into_parts();
         let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
+        let body = Limited::new(body, self.bytes_max).collect().await;
         let body = body.map_err(|error| anyhow!("{}: {error}", self.lost()))?;
         Ok(Raw {
             status: head.status,

@@ -31,6 +31,14 @@ pub(crate) fn in_words(rollout: &RolloutView) -> String {
         .map(|(at, metric)| latency(if at == 0 { "latency" } else { "" }, metric, rollout))
         .collect();
     write_lines(&mut text, &latencies);
+    let missing = rollout.missing.iter().map(|id| Line {
+        label: "missing",
+        cells: vec![format!(
+            "instance {id} does not answer, and its requests are not counted"
+        )],
+        notes: Vec::new(),
+    });
+    write_lines(&mut text, &missing.collect::<Vec<_>>());
     let (label, last) = match (&rollout.next, rollout.ended) {
         (Some(next), _) => ("next", next),
         (None, Some(_)) => ("why", &rollout.summary),
@@ -231,6 +239,7 @@ mod tests {
             metrics,
             canary_retries: 0,
             baseline_retries: 0,
+            missing: Vec::new(),
             started: "2026-03-01T03:00:00Z".parse().unwrap(),
             by: "anna".to_owned(),
             ended: None,
@@ -356,6 +365,17 @@ users      users-v2 against users-v1      step 2 of 5: 5 %      for 4m10s (at le
             "{}",
             in_words(&retried)
         );
+    }
+
+    #[test]
+    fn instances_that_are_missing_are_named() {
+        let rollout = RolloutView {
+            missing: vec!["gw-2".to_owned()],
+            ..rollout(vec![failures()])
+        };
+        let line = "  missing    instance gw-2 does not answer, and its requests are not counted";
+        let told = in_words(&rollout);
+        assert!(told.lines().any(|told| told == line), "{told}");
     }
 
     #[test]

@@ -29,10 +29,12 @@ impl Control {
             }
         }
         let patience = Instant::now() + HOOK_PATIENCE;
-        for _ in 0..seconds.min(SECONDS_MAX) {
+        for second in 0..seconds.min(SECONDS_MAX) {
             let next = self.wall_time().checked_add(Duration::from_secs(1));
             self.rollouts.test_time = next.ok().or(self.rollouts.test_time);
-            self.judge_rollouts().await;
+            // One that does not answer is waited for once.
+            let others = self.others_of_now(second > 0).await;
+            self.judge_rollouts(&others).await;
             self.wait_for_hooks(patience).await;
             self.write_finished().await;
         }

@@ -1,21 +1,24 @@
 //! The counts of a rollout's arms: the differences of the workers' counters, second by second.
 
 use std::array;
-use std::iter;
 use std::mem;
 
 use waypost_plan::failures::FailureRule;
 use waypost_plan::rollout::RolloutPlan;
-use waypost_policy::status::{RequestStatus, StatusKind};
+use waypost_policy::status::StatusKind;
 use waypost_proxy::observe::metrics::Metrics;
 use waypost_proxy::observe::metrics::arm::{ArmReader, ArmReading};
-use waypost_proxy::observe::metrics::watch::{GroupReading, Wanted};
+use waypost_proxy::observe::metrics::watch::{GROUPS, GroupReading, Wanted};
 use waypost_rollout::judge::{ArmSecond, GroupSecond, Judge, RouteSecond};
 
 /// Canary and baseline of one route, with their counters at the last reading. While it lives, the workers count what the
 /// judge asks for beyond the metrics.
 #[derive(Debug, Default)]
-pub(super) struct Counting(Option<[ArmCounting; 2]>);
+pub(super) struct Counting {
+    arms: Option<[ArmCounting; 2]>,
+    /// The retries of other instances of a fleet.
+    retries_elsewhere: [u64; 2],
+}
 
 #[derive(Debug)]
 struct ArmCounting {
@@ -47,59 +50,60 @@ struct ArmCounts {
 }
 
 impl Counting {
-    /// Reads the counters of canary and baseline on a route, the judge's one at position `at`. Returns what they counted since
-    /// the last reading; `None` for the first one, and after counters that were begun anew.
+    /// Reads the counters of canary and baseline on a route. `wanted` is what is counted beyond the metrics. Returns what was
+    /// counted since the last reading; `None` for the first one, and after counters that were begun anew.
     pub(super) fn read(
         &mut self,
         metrics: &Metrics,
         route: &str,
         arms: [&str; 2],
-        plan: &RolloutPlan,
-        judge: Option<(&Judge, usize)>,
-    ) -> Option<Counted> {
-        let known = self.0.take().filter(|known| {
+        wanted: [Option<Wanted>; 2],
+    ) -> Option<[ArmReading; 2]> {
+        let known = self.arms.take().filter(|known| {
             let mut both = known.iter().zip(arms);
             both.all(|(arm, service)| arm.reader.is_of(route, service))
         });
         let countings =
             known.unwrap_or_else(|| arms.map(|service| ArmCounting::new(ArmReader::new(route, service))));
-        let [canary, baseline] = self.0.insert(countings);
-        let rule = &plan.failures;
-        let sticky = judge.filter(|(judge, _)| judge.is_sticky());
-        let groups = sticky.map(|(judge, at)| judge.thresholds(at));
-        let asks = |groups: Option<_>| {
-            let is_asked = judge.is_some() && (rule.late.is_some() || groups.is_some());
-            is_asked.then(|| Wanted {
-                failures: rule.clone(),
-                groups,
-            })
-        };
-        canary.reader.ask(metrics, asks(None).as_ref());
-        baseline.reader.ask(metrics, asks(groups).as_ref());
+        let [canary, baseline] = self.arms.insert(countings);
+        let [of_canary, of_baseline] = wanted;
+        canary.reader.ask(metrics, of_canary.as_ref());
+        baseline.reader.ask(metrics, of_baseline.as_ref());
         // Both are read, whatever comes of the first.
-        let counted = [canary, baseline].map(|arm| {
-            arm.read(metrics)
-                .then(|| ArmCounts::between(&arm.last, &arm.now, rule))?
-        });
-        let [Some(canary), Some(baseline_counts)] = counted else {
-            return None;
-        };
-        let [_, baseline] = self.0.as_ref()?;
-        Some(Counted {
-            canary,
-            baseline: baseline_counts,
-            groups: groups_between(&baseline.last, &baseline.now),
-        })
+        let [canary, baseline] = [canary, baseline].map(|arm| arm.read(metrics));
+        Some([canary?, baseline?])
     }
+
+    /// Notes what other instances have counted.
+    pub(super) fn note_elsewhere(&mut self, pair: &[ArmReading; 2]) {
+        for (sum, arm) in self.retries_elsewhere.iter_mut().zip(pair) {
+            *sum = sum.saturating_add(arm.retries);
+        }
+    }
+}
+
+/// The counts beyond the metrics that a judge asks of the canary and the baseline of its route at position `at`.
+pub(super) fn wanted(plan: &RolloutPlan, judge: Option<(&Judge, usize)>) -> [Option<Wanted>; 2] {
+    let rule = &plan.failures;
+    let sticky = judge.filter(|(judge, _)| judge.is_sticky());
+    let groups = sticky.map(|(judge, at)| judge.thresholds(at));
+    [None, groups].map(|groups| {
+        let is_asked = judge.is_some() && (rule.late.is_some() || groups.is_some());
+        is_asked.then(|| Wanted {
+            failures: rule.clone(),
+            groups,
+        })
+    })
 }
 
 impl Counting {
     /// Further attempts at the services of canary and baseline since the first reading.
     pub(super) fn retries(&self) -> [u64; 2] {
-        let arms = self.0.as_ref();
-        arms.map_or([0; 2], |arms| {
+        let arms = self.arms.as_ref();
+        let own = arms.map_or([0; 2], |arms| {
             [0, 1].map(|at| arms[at].now.retries.saturating_sub(arms[at].retries_before))
-        })
+        });
+        [0, 1].map(|at| own[at].saturating_add(self.retries_elsewhere[at]))
     }
 }
 
@@ -114,18 +118,28 @@ impl ArmCounting {
         }
     }
 
-    /// Reads the counters. Returns true if there was a reading before.
-    fn read(&mut self, metrics: &Metrics) -> bool {
+    /// Reads the counters. Returns what was counted since the reading before, if there is one to compare with.
+    fn read(&mut self, metrics: &Metrics) -> Option<ArmReading> {
         mem::swap(&mut self.last, &mut self.now);
         self.reader.read(metrics, &mut self.now);
-        if !self.is_begun {
+        if !mem::replace(&mut self.is_begun, true) {
             self.retries_before = self.now.retries;
+            return None;
         }
-        mem::replace(&mut self.is_begun, true)
+        self.now.since(&self.last)
     }
 }
 
 impl Counted {
+    /// The counts of canary and baseline, with these failures.
+    pub(super) fn of([canary, baseline]: &[ArmReading; 2], rule: &FailureRule) -> Self {
+        Self {
+            canary: ArmCounts::of(canary, rule),
+            baseline: ArmCounts::of(baseline, rule),
+            groups: baseline.groups.as_ref().map(|groups| Box::new(of_groups(groups))),
+        }
+    }
+
     /// The counts as the judge takes them; `share` is the canary's.
     pub(super) fn second(&self, share: f64) -> RouteSecond<'_> {
         RouteSecond {
@@ -138,34 +152,24 @@ impl Counted {
 }
 
 impl ArmCounts {
-    /// The requests between two readings; `None` if a counter fell.
-    fn between(before: &ArmReading, now: &ArmReading, rule: &FailureRule) -> Option<Self> {
-        let mut counts = Self::default();
-        let known = |status: RequestStatus| {
-            let known = before.statuses.iter().find(|(known, _)| *known == status);
-            known.map_or(0, |(_, count)| *count)
+    fn of(reading: &ArmReading, rule: &FailureRule) -> Self {
+        let mut counts = Self {
+            finished: reading.late,
+            errors: reading.late,
+            latencies: reading.latencies.iter().map(|count| *count as f64).collect(),
+            ..Self::default()
         };
-        let total = |reading: &ArmReading| reading.statuses.iter().map(|(_, count)| count).sum::<u64>();
-        total(now).checked_sub(total(before))?;
-        for (status, count) in &now.statuses {
-            let count = count.checked_sub(known(*status))?;
-            counts.finished += count;
-            match status.kind(rule) {
-                StatusKind::Fine => {}
-                StatusKind::Failed => counts.errors += count,
-                StatusKind::ClientError => counts.client_errors += count,
-                StatusKind::Abandoned => counts.abandoned += count,
-            }
+        for (status, count) in &reading.statuses {
+            counts.finished = counts.finished.saturating_add(*count);
+            let kind = match status.kind(rule) {
+                StatusKind::Fine => continue,
+                StatusKind::Failed => &mut counts.errors,
+                StatusKind::ClientError => &mut counts.client_errors,
+                StatusKind::Abandoned => &mut counts.abandoned,
+            };
+            *kind = kind.saturating_add(*count);
         }
-        let late = now.late.checked_sub(before.late)?;
-        counts.finished += late;
-        counts.errors += late;
-        let earlier = before.latencies.iter().chain(iter::repeat(&0));
-        let latencies = now.latencies.iter().zip(earlier);
-        counts.latencies = latencies
-            .map(|(now, before)| now.saturating_sub(*before) as f64)
-            .collect();
-        Some(counts)
+        counts
     }
 
     fn second(&self) -> ArmSecond<'_> {
@@ -179,13 +183,10 @@ impl ArmCounts {
     }
 }
 
-/// The counts by group between two readings; `None` if either has none.
-fn groups_between(before: &ArmReading, now: &ArmReading) -> Option<Box<GroupSecond>> {
-    let (before, now) = (before.groups.as_ref()?, now.groups.as_ref()?);
-    let count = |of: fn(&GroupReading) -> u64| {
-        array::from_fn(|group| of(&now[group]).saturating_sub(of(&before[group])) as f64)
-    };
-    Some(Box::new(GroupSecond {
+/// The counts by group, as the judge takes them.
+fn of_groups(groups: &[GroupReading; GROUPS]) -> GroupSecond {
+    let count = |of: fn(&GroupReading) -> u64| array::from_fn(|group| of(&groups[group]) as f64);
+    GroupSecond {
         finished: count(|group| group.finished),
         errors: count(|group| group.failed),
         client_errors: count(|group| group.client_errors),
@@ -195,12 +196,13 @@ fn groups_between(before: &ArmReading, now: &ArmReading) -> Option<Box<GroupSeco
             count(|group| group.slow[1]),
             count(|group| group.slow[2]),
         ],
-    }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use waypost_plan::failures::StatusSet;
+    use waypost_policy::status::RequestStatus;
     use waypost_wire::grpc::GrpcCode;
 
     use super::*;
@@ -225,46 +227,40 @@ mod tests {
     fn requests_are_counted_by_their_kind() {
         let rule = FailureRule::default();
         let call = |code| RequestStatus::call(200, GrpcCode::new(code));
-        let before = reading(&[(RequestStatus::http(200), 5), (call(14), 1)]);
         let mut now = reading(&[
             (RequestStatus::http(0), 2),
-            (RequestStatus::http(200), 15),
+            (RequestStatus::http(200), 10),
             (RequestStatus::http(404), 3),
             (RequestStatus::http(503), 1),
             (call(0), 4),
             (call(1), 1),
             (call(5), 2),
-            (call(14), 3),
+            (call(14), 2),
         ]);
-        let between = |rule| ArmCounts::between(&before, &now, rule).unwrap();
-        assert_eq!(counts(&between(&rule)), [25, 3, 5, 3]);
+        assert_eq!(counts(&ArmCounts::of(&now, &rule)), [25, 3, 5, 3]);
         let mut other = rule.clone();
         other.statuses.add(404..=404);
         other.exclude = StatusSet::server_errors();
-        assert_eq!(counts(&between(&other)), [25, 5, 2, 3]);
+        assert_eq!(counts(&ArmCounts::of(&now, &other)), [25, 5, 2, 3]);
         now.late = 2;
-        let between = ArmCounts::between(&before, &now, &rule).unwrap();
-        assert_eq!(counts(&between), [27, 5, 5, 3]);
-        assert!(
-            ArmCounts::between(&now, &before, &rule).is_none(),
-            "counters that fell began anew"
-        );
+        assert_eq!(counts(&ArmCounts::of(&now, &rule)), [27, 5, 5, 3]);
     }
 
     #[test]
-    fn groups_are_counted_from_the_second_reading_on() {
-        let of = |finished| {
-            let mut groups = Box::new([GroupReading::default(); 16]);
-            groups[5].finished = finished;
-            groups[5].slow[2] = finished / 2;
-            ArmReading {
-                groups: Some(groups),
-                ..ArmReading::default()
-            }
+    fn groups_are_the_judges() {
+        let mut groups = Box::new([GroupReading::default(); GROUPS]);
+        groups[5].finished = 6;
+        groups[5].slow[2] = 3;
+        let baseline = ArmReading {
+            groups: Some(groups),
+            ..ArmReading::default()
         };
-        assert_eq!(groups_between(&ArmReading::default(), &of(4)), None);
-        let second = groups_between(&of(4), &of(10)).unwrap();
-        assert_eq!((second.finished[5], second.slow[2][5]), (6.0, 3.0));
-        assert_eq!(second.finished.iter().sum::<f64>(), 6.0);
+        let counted = Counted::of(&[ArmReading::default(), baseline], &FailureRule::default());
+        let groups = counted.second(0.5).groups.unwrap();
+        assert_eq!((groups.finished[5], groups.slow[2][5]), (6.0, 3.0));
+        assert_eq!(groups.finished.iter().sum::<f64>(), 6.0);
+        let none = <[ArmReading; 2]>::default();
+        let none = Counted::of(&none, &FailureRule::default());
+        assert!(none.second(0.5).groups.is_none());
     }
 }

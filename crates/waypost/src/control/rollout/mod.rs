@@ -11,6 +11,7 @@ mod hook;
 mod next;
 mod notify;
 mod on_change;
+mod others;
 mod plans;
 mod settle;
 mod start;
@@ -20,6 +21,7 @@ mod view;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +31,13 @@ use tokio::time::Instant;
 use waypost_admin::problem::Problem;
 use waypost_admin::report::RolloutReport;
 use waypost_admin::rollout::RolloutChange;
+use waypost_fleet::coverage::Coverage;
 use waypost_plan::Plan;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_plan::route::{Action, Forward};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::observe::metrics::Metrics;
+use waypost_proxy::observe::metrics::arm::ArmReading;
 use waypost_rollout::judge::{Judge, RouteSecond};
 use waypost_rollout::ramp::plan::Percent;
 use waypost_rollout::ramp::{Ramp, Standing, Stop};
@@ -42,8 +46,9 @@ use waypost_upstream::histogram;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
-use crate::control::rollout::counting::{Counted, Counting};
+use crate::control::rollout::counting::{Counted, Counting, wanted};
 use crate::control::rollout::hook::Gate;
+use crate::control::rollout::others::{OpenRound, Others, requests};
 use crate::control::rollout::turn::{Act, Decision, Target};
 use crate::log;
 use crate::notifier::Notifier;
@@ -71,6 +76,8 @@ pub(super) struct Rollouts {
     unstored: u64,
     /// The time of day of the test clock, once it was turned.
     test_time: Option<Timestamp>,
+    /// The question to the other instances of a fleet that is under way.
+    round: Option<OpenRound>,
     /// Notified of each answer of a hook.
     answered: Arc<Notify>,
     notifier: Notifier,
@@ -86,6 +93,11 @@ struct Active {
     ramp: Ramp,
     standing: Standing,
     gate: Gate,
+    coverage: Coverage,
+    /// The instances of the fleet whose requests were not counted in the last second.
+    missing: Vec<String>,
+    /// True until other instances were asked once: what they have counted before is not the rollout's.
+    is_first_round: bool,
 }
 
 /// A route of a rollout.
@@ -135,7 +147,12 @@ impl Rollouts {
 impl Control {
     /// Sets the judges that learn: one for each route that has a plan and no rollout.
     fn set_learners(&mut self, generation: &Generation) {
-        let mut before = std::mem::take(&mut self.rollouts.learners);
+        if self.fleet().is_some() && !self.state.is_claimed() {
+            // The leader learns, from all instances.
+            self.rollouts.learners.clear();
+            return;
+        }
+        let mut before = mem::take(&mut self.rollouts.learners);
         let moving = self.rollouts.active.values().flat_map(|active| &active.routes);
         let moving: HashSet<String> = moving.map(|moving| moving.route.clone()).collect();
         for (position, route) in generation.plan().routes().iter().enumerate() {
@@ -178,20 +195,26 @@ impl Control {
             return;
         }
         self.rollouts.tick_at = Some(now + TICK);
-        if !self.shared.test_clock {
-            self.judge_rollouts().await;
+        if self.shared.test_clock {
+            return;
+        }
+        // Without the answers of the last second, no second has passed.
+        if let Some(others) = self.others_of_last_tick() {
+            self.judge_rollouts(&others).await;
         }
     }
 
-    /// Counts a second of all rollouts, and does what it asks for.
-    pub(super) async fn judge_rollouts(&mut self) {
+    /// Counts a second of all rollouts, with what the other instances of a fleet have counted, and does what it asks for.
+    async fn judge_rollouts(&mut self, others: &Others) {
+        let own_id = self.fleet().map(|fleet| Arc::<str>::from(fleet.id()));
         let Ok(view) = self.shared.view() else { return };
         let metrics = view.metrics();
         for (route, learner) in &mut self.rollouts.learners {
             let arms = [&*learner.canary, &*learner.baseline];
-            let judge = Some((&learner.judge, 0));
-            let counted = learner.counting.read(metrics, route, arms, &learner.plan, judge);
-            if let Some(counted) = counted {
+            let wanted = wanted(&learner.plan, Some((&learner.judge, 0)));
+            if let Some(mut pair) = learner.counting.read(metrics, route, arms, wanted) {
+                others.add_to(&mut pair, route, arms);
+                let counted = Counted::of(&pair, &learner.plan.failures);
                 learner.judge.learn(&[counted.second(0.0)]);
             }
         }
@@ -199,8 +222,16 @@ impl Control {
         let mut due = Vec::new();
         for (route, active) in &mut self.rollouts.active {
             active.ramp.set_time(now);
+            let is_first_round = mem::take(&mut active.is_first_round);
             active.standing = match read_all(active, metrics) {
-                Some(counted) => {
+                Some(mut pairs) => {
+                    let own = own_id.as_ref().map(|id| (id, requests(&pairs)));
+                    active.take_coverage(others, own, is_first_round);
+                    if !is_first_round {
+                        active.add_others(others, &mut pairs);
+                    }
+                    let counted = pairs.iter().map(|pair| Counted::of(pair, &active.plan.failures));
+                    let counted: Vec<Counted> = counted.collect();
                     let share = active.ramp.percent().share();
                     let seconds: Vec<RouteSecond<'_>> =
                         counted.iter().map(|counted| counted.second(share)).collect();
@@ -428,17 +459,17 @@ fn judge_of(generation: &Generation, positions: &[usize], plan: &RolloutPlan) ->
 }
 
 /// Reads the counters of all routes of a rollout. `None` if those of one of them were not comparable.
-fn read_all(active: &mut Active, metrics: &Metrics) -> Option<Vec<Counted>> {
+fn read_all(active: &mut Active, metrics: &Metrics) -> Option<Vec<[ArmReading; 2]>> {
     let (plan, judge) = (&active.plan, active.ramp.judge());
     // All are read before one that failed ends it, so that all begin anew at the same time.
-    let counted: Vec<Option<Counted>> = active
+    let counted: Vec<Option<[ArmReading; 2]>> = active
         .routes
         .iter_mut()
         .enumerate()
         .map(|(at, moving)| {
             let arms = [&*moving.canary, &*moving.baseline];
-            let judge = judge.map(|judge| (judge, at));
-            moving.counting.read(metrics, &moving.route, arms, plan, judge)
+            let wanted = wanted(plan, judge.map(|judge| (judge, at)));
+            moving.counting.read(metrics, &moving.route, arms, wanted)
         })
         .collect();
     counted.into_iter().collect()

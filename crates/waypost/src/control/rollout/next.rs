@@ -6,6 +6,9 @@ use waypost_rollout::words;
 
 use crate::control::rollout::Active;
 
+/// The most instances that are named in a sentence.
+const NAMED_MAX: usize = 4;
+
 /// The next step and its conditions: "to 25 % when failures are shown to be tolerable; needs about 900 more requests, 3
 /// minutes at this rate".
 pub(super) fn sentence(route: &str, active: &Active, lacks: &[Lack]) -> String {
@@ -40,6 +43,14 @@ pub(super) fn sentence(route: &str, active: &Active, lacks: &[Lack]) -> String {
             Lack::Suspicion(_) => Some(format!("less speaks against {}", active.canary())),
             Lack::SickBaseline => Some(format!("{} fails less often itself", active.names().baseline)),
             Lack::Window(_) => None,
+            Lack::Traffic(share) => Some(format!(
+                "{}, without which {} of the requests are missing",
+                match &active.missing[..] {
+                    [one] => format!("instance {one} answers"),
+                    several => format!("the instances {} answer", named(several)),
+                },
+                words::percent(*share)
+            )),
             Lack::Approval => Some(format!("it is approved: `waypost rollout approve {route}`")),
             Lack::Stopped(Stop::Paused) => Some(format!("it is resumed: `waypost rollout resume {route}`")),
             Lack::Stopped(Stop::PlanChanged) => Some(format!(
@@ -148,6 +159,14 @@ pub(super) fn in_words(lack: &Lack, active: &Active) -> String {
             active.names().baseline
         ),
         Lack::Window(opening) => words::opening(&active.ramp.plan().windows[opening.window], *opening),
+        Lack::Traffic(share) => format!(
+            "{}, and {} of the requests are missing: nothing is decided without more than a tenth of them",
+            match &active.missing[..] {
+                [one] => format!("instance {one} does not answer"),
+                several => format!("the instances {} do not answer", named(several)),
+            },
+            words::percent(*share)
+        ),
         Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
         Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
         Lack::Stopped(Stop::PlanChanged) => format!(
@@ -171,6 +190,15 @@ pub(super) fn needed(lacks: &[Lack]) -> Option<f64> {
 pub(super) fn seconds(active: &Active, requests: f64) -> Option<u64> {
     let rate = active.ramp.requests() / active.ramp.age().max(1) as f64;
     (rate > 0.0).then(|| (requests / rate).ceil() as u64)
+}
+
+/// Ids of instances in a sentence.
+fn named(ids: &[String]) -> String {
+    let mut named: Vec<String> = ids.iter().take(NAMED_MAX).cloned().collect();
+    if let Some(others) = ids.len().checked_sub(NAMED_MAX).filter(|others| *others > 0) {
+        named.push(format!("{others} more"));
+    }
+    words::list(&named)
 }
 
 fn proofs(lacks: &[Lack]) -> Vec<MetricKind> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_admin::rollout::StartRollout;
+use waypost_fleet::coverage::Coverage;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_proxy::generation::Generation;
 use waypost_rollout::ramp::plan::Percent;
@@ -27,10 +28,13 @@ impl Control {
     /// judged here.
     pub(in crate::control) async fn restore_rollouts(&mut self) {
         self.rollouts.active.clear();
+        let generation = self.gateway.generation();
         if !self.state.is_claimed() {
+            if self.fleet().is_some() {
+                self.set_learners(&generation);
+            }
             return;
         }
-        let generation = self.gateway.generation();
         let stored: Vec<(String, StoredRollout)> = self
             .state
             .dials
@@ -284,5 +288,8 @@ pub(super) fn restored(
         standing: ramp.standing(),
         ramp,
         gate: Gate::default(),
+        coverage: Coverage::default(),
+        missing: Vec::new(),
+        is_first_round: true,
     })
 }

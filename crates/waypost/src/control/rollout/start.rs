@@ -9,6 +9,7 @@ use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
+use crate::control::rollout::counting::wanted;
 use crate::control::rollout::plans::{chosen_plan, fingerprint};
 use crate::control::rollout::settle::restored;
 use crate::control::rollout::turn::{Act, Decision};
@@ -131,9 +132,8 @@ impl Control {
                 // What was counted before is not the rollout's.
                 let arms = [&*moving.canary, &*moving.baseline];
                 let judge = active.ramp.judge().map(|judge| (judge, at));
-                moving
-                    .counting
-                    .read(view.metrics(), &moving.route, arms, &active.plan, judge);
+                let wanted = wanted(&active.plan, judge);
+                moving.counting.read(view.metrics(), &moving.route, arms, wanted);
             }
         }
         let is_due = active.standing == Standing::Ready;

@@ -185,6 +185,7 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         metrics: judge.map(metrics).unwrap_or_default(),
         canary_retries,
         baseline_retries,
+        missing: active.missing.clone(),
         version: version_of(stored, Some(active)),
         ..view_of_ended(route, stored)
     }
@@ -271,6 +272,7 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
         metrics: last.map(|last| last.metrics.clone()).unwrap_or_default(),
         canary_retries: 0,
         baseline_retries: 0,
+        missing: Vec::new(),
         started: stored.started,
         by: stored.by.clone(),
         ended: stored.end.as_ref().map(|end| end.time),

@@ -1,10 +1,11 @@
 //! The fleet in etcd: what the tasks share, and the handle.
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
-//! [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
+//! [`counts`] asks the other instances what they have counted, [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
 //! that the admin API shows.
 
 mod cache;
+mod counts;
 mod follow;
 mod identity;
 mod look;
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use waypost_admin::events::{EventKind, Events};
@@ -40,7 +41,7 @@ use waypost_fleet::view::View;
 
 use self::look::Settling;
 use self::presence::Presence;
-use super::{Availability, Known};
+use super::{Availability, CountsWanted, Known, Round};
 use crate::log;
 
 /// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
@@ -51,6 +52,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 pub(crate) struct Fleet {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
+    counts: mpsc::Sender<(CountsWanted, oneshot::Sender<Round>)>,
     /// The number of the picture that [`Fleet::changed`] returned for last, and if this instance led.
     seen: Mutex<(u64, bool)>,
 }
@@ -127,7 +129,10 @@ impl Fleet {
             kept: watch::Sender::default(),
             events: OnceLock::new(),
         });
+        // One question at a time.
+        let (counts, wanted) = mpsc::channel(1);
         let tasks = vec![
+            tokio::spawn(counts::keep(Arc::clone(&shared), wanted)),
             tokio::spawn(follow::follow(Arc::clone(&shared), replica)),
             tokio::spawn(presence::keep(Arc::clone(&shared))),
             tokio::spawn(sweep::keep(Arc::clone(&shared))),
@@ -136,6 +141,7 @@ impl Fleet {
         Self {
             shared,
             tasks,
+            counts,
             seen: Mutex::default(),
         }
     }
@@ -222,7 +228,20 @@ impl Fleet {
         let _ = self.shared.events.set(app.events.clone());
         let shared = Arc::clone(&self.shared);
         let asking = Arc::clone(&self.shared);
-        app.set_fleet(move || shared.look(), move |path| others::ask(&asking, path));
+        app.set_fleet(
+            self.shared.id.clone(),
+            move || shared.look(),
+            move |path| others::ask(&asking, path),
+        );
+    }
+
+    /// Asks the other instances for what they have counted since they were asked before. Without an answer it was asked again
+    /// too soon.
+    pub(crate) fn ask_for_counts(&self, wanted: CountsWanted) -> oneshot::Receiver<Round> {
+        let (reply, round) = oneshot::channel();
+        // A full queue drops the reply.
+        let _ = self.counts.try_send((wanted, reply));
+        round
     }
 
     /// Sets the file with the tokens of the admin APIs, which all instances share.

@@ -37,7 +37,7 @@ pub(super) fn ask(shared: &Arc<Shared>, path: &str) -> Answers {
             let (own, token) = (own.clone(), token.clone());
             asked.spawn(async move {
                 let answer = match admin {
-                    Some(admin) => answer(&admin, &path, own, token).await,
+                    Some(admin) => answer(&id, &admin, &path, own, token).await,
                     None => None,
                 };
                 (id, answer)
@@ -51,8 +51,9 @@ pub(super) fn ask(shared: &Arc<Shared>, path: &str) -> Answers {
     })
 }
 
-async fn answer(admin: &str, path: &str, own: String, token: Option<String>) -> Option<Stats> {
-    let client = Client::at(admin, TIMEOUT).ok()?.on_behalf_of(own, token);
+async fn answer(id: &str, admin: &str, path: &str, own: String, token: Option<String>) -> Option<Stats> {
+    let client = Client::of_instance(id, admin, TIMEOUT).ok()?;
+    let client = client.on_behalf_of(own, token);
     client.ask("GET", path, &[], None).await.ok()?.ok()
 }
 

@@ -168,7 +168,7 @@ async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Res
         ))
     };
     let by = question.by.unwrap_or_else(|| shared.id.clone());
-    let client = Client::at(&admin, TIMEOUT).map_err(failed)?;
+    let client = Client::of_instance(id, &admin, TIMEOUT).map_err(failed)?;
     let client = client.on_behalf_of(by.clone(), shared.token());
     let tags = question.versions.map(tags);
     let mut headers = vec![(PASSED_ON, &*shared.id), (BEHALF, &*by)];

@@ -6,6 +6,7 @@ mod away;
 mod changes;
 mod figures;
 mod instances;
+mod judged;
 mod permissions;
 mod puts;
 mod rates;
