@@ -184,21 +184,46 @@ impl FleetStatus {
     }
 }
 
-/// Answers of the other instances of a fleet, by id; `None` of one that did not answer.
-pub type Answers = Pin<Box<dyn Future<Output = Vec<(String, Option<Stats>)>> + Send>>;
+/// A question for the figures of other instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsQuestion {
+    /// The path at the leader, for the figures of all.
+    pub of_all: String,
+    /// The path at each other instance, for its own.
+    pub own: String,
+    /// True if the leader was asked, which is this instance: it asks each other one.
+    pub is_passed_on: bool,
+}
+
+/// Figures of other instances.
+#[derive(Debug)]
+pub enum OthersStats {
+    /// The figures of all, this one among them, as the leader has summed them.
+    OfAll(Box<Stats>),
+    /// The figures of each other one, by id; `None` of one that did not answer.
+    OfEach {
+        /// The answers.
+        answers: Vec<(String, Option<Stats>)>,
+        /// True if this instance leads. Otherwise no leader has answered.
+        leads: bool,
+    },
+}
+
+/// Figures of other instances, once they have answered.
+pub type Answers = Pin<Box<dyn Future<Output = OthersStats> + Send>>;
 
 /// Looks at the fleet, and asks its other instances.
 pub(crate) struct Reader {
     id: String,
     look: Box<dyn Fn() -> FleetView + Send + Sync>,
-    ask: Box<dyn Fn(&str) -> Answers + Send + Sync>,
+    ask: Box<dyn Fn(StatsQuestion) -> Answers + Send + Sync>,
 }
 
 impl Reader {
     pub(crate) fn new(
         id: String,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
-        ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
+        ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
     ) -> Self {
         Self {
             id,
@@ -216,8 +241,8 @@ impl Reader {
         (self.look)()
     }
 
-    pub(crate) fn ask(&self, path: &str) -> Answers {
-        (self.ask)(path)
+    pub(crate) fn ask(&self, question: StatsQuestion) -> Answers {
+        (self.ask)(question)
     }
 }
 

@@ -17,13 +17,13 @@ use crate::command::Command;
 use crate::counts::CountsReaders;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
-use crate::fleet::{Answers, FleetView, Reader};
+use crate::fleet::{Answers, FleetView, Reader, StatsQuestion};
 use crate::history::History;
+use crate::history::ledger::Ledger;
 use crate::problem::Problem;
 use crate::reasons::Held;
 use crate::report::Report;
 use crate::search::index::Indexed;
-use crate::stats::Stats;
 use crate::timeline::Timeline;
 
 /// Maximum number of waiting commands.
@@ -49,6 +49,7 @@ pub struct AppState {
     pub events: Events,
     commands: mpsc::Sender<Command>,
     history: Mutex<History>,
+    ledger: Mutex<Ledger>,
     timeline: Mutex<Timeline>,
     failures: Mutex<Failures>,
     /// The arms that the leader of the fleet asks for.
@@ -75,6 +76,7 @@ impl AppState {
             events: Events::default(),
             commands,
             history: Mutex::new(History::new(Instant::now())),
+            ledger: Mutex::default(),
             timeline: Mutex::default(),
             failures: Mutex::default(),
             asked: CountsReaders::default(),
@@ -123,24 +125,21 @@ impl AppState {
         change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sets the id in the fleet that the gateway belongs to, how to look at that, and how to ask its other instances for a
-    /// path.
+    /// Sets the id in the fleet that the gateway belongs to, how to look at that, and how to ask its other instances for
+    /// their figures.
     pub fn set_fleet(
         &self,
         id: String,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
-        ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
+        ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
     ) {
         // A gateway belongs to one fleet.
         let _ = self.fleet.set(Reader::new(id, look, ask));
     }
 
-    /// Asks the other instances of the fleet for their figures.
-    pub(crate) async fn ask_others(&self, path: &str) -> Vec<(String, Option<Stats>)> {
-        match self.fleet.get() {
-            Some(fleet) => fleet.ask(path).await,
-            None => Vec::new(),
-        }
+    /// Asks the other instances of the fleet for their figures; `None` outside of a fleet.
+    pub(crate) fn ask_others(&self, question: StatsQuestion) -> Option<Answers> {
+        Some(self.fleet.get()?.ask(question))
     }
 
     /// The id of this gateway in its fleet, if it belongs to one.
@@ -170,6 +169,11 @@ impl AppState {
     /// Past readings of the counters.
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Past figures of the other instances of the fleet.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The figures of the last day.

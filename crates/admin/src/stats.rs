@@ -3,9 +3,11 @@
 //! A window ends exactly now, and begins where the history of the counters has a part that does, before the requested time.
 //! The actual length is part of the result.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_proxy::observe::metrics::RequestReading;
@@ -23,9 +25,17 @@ pub struct Stats {
     /// The number of instances that these are the figures of; 1 outside of a fleet.
     #[serde(default)]
     pub instances: usize,
-    /// The ids of instances of the fleet that did not answer, and whose figures are left out.
+    /// The ids of instances of the fleet that did not answer. Their figures so far are in, as far as the leader knows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// True if no leader of the fleet answered, so that this instance has asked each other one. Figures of instances that are
+    /// lost are left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub direct: bool,
+    /// With `own=true`: the start of the process whose figures these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub started: Option<Timestamp>,
     /// Routes with requests in the window, or the requested route.
     pub routes: Vec<RouteStats>,
 }
@@ -82,6 +92,19 @@ pub struct ArmStats {
     /// arms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Vec<LatencyBucket>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_false(is_so: &bool) -> bool {
+    !is_so
+}
+
+/// Figures of instances that are being added up. All of them have to be detailed.
+#[derive(Debug)]
+pub struct Sum {
+    stats: Stats,
+    /// The places of routes in `stats`.
+    places: HashMap<String, usize>,
 }
 
 /// A bucket of a histogram of durations.
@@ -160,19 +183,45 @@ impl ArmStats {
     }
 }
 
-impl Stats {
-    /// Adds the figures of another instance. Both have to be detailed.
-    pub fn add(&mut self, other: Self) {
-        self.instances += other.instances;
-        self.missing.extend(other.missing);
-        for theirs in other.routes {
-            match self.routes.iter_mut().find(|route| route.route == theirs.route) {
-                Some(route) => route.add(theirs),
-                None => self.routes.push(theirs),
+impl Sum {
+    /// A sum that begins with these figures.
+    pub fn of(stats: Stats) -> Self {
+        let routes = stats.routes.iter().map(|route| route.route.clone());
+        Self {
+            places: routes.zip(0..).collect(),
+            stats,
+        }
+    }
+
+    /// Adds the figures of another instance.
+    pub fn add(&mut self, other: Stats) {
+        self.stats.instances = self.stats.instances.saturating_add(other.instances);
+        self.stats.missing.extend(other.missing);
+        self.add_routes(other.routes);
+    }
+
+    /// Adds figures of routes.
+    pub fn add_routes(&mut self, routes: Vec<RouteStats>) {
+        for theirs in routes {
+            match self.places.get(&theirs.route) {
+                Some(at) => self.stats.routes[*at].add(theirs),
+                None => {
+                    self.places.insert(theirs.route.clone(), self.stats.routes.len());
+                    self.stats.routes.push(theirs);
+                }
             }
         }
     }
 
+    /// The figures in all.
+    pub fn finish(mut self) -> Stats {
+        let arms = self.stats.routes.iter_mut().flat_map(|route| &mut route.arms);
+        arms.for_each(ArmStats::conclude);
+        self.stats
+    }
+}
+
+impl Stats {
     /// Leaves statuses and histograms out.
     pub fn without_details(&mut self) {
         let arms = self.routes.iter_mut().flat_map(|route| &mut route.arms);
@@ -199,41 +248,63 @@ impl ArmStats {
     fn add(&mut self, other: Self) {
         fn sum<K: Ord>(all: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
             for (key, count) in more {
-                *all.entry(key).or_insert(0) += count;
+                let sum = all.entry(key).or_insert(0);
+                *sum = sum.saturating_add(count);
             }
         }
-        self.requests += other.requests;
+        self.requests = self.requests.saturating_add(other.requests);
         self.rate += other.rate;
-        self.errors += other.errors;
-        self.refused += other.refused;
-        (self.error_share, self.error_interval) = failed_share(self.errors, self.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.weight = self.weight.or(other.weight);
         sum(&mut self.classes, other.classes);
         sum(&mut self.grpc, other.grpc);
         sum(
             self.statuses.get_or_insert_default(),
             other.statuses.unwrap_or_default(),
         );
-        let buckets = self.latency.get_or_insert_default();
-        for more in other.latency.unwrap_or_default() {
-            match buckets.iter_mut().find(|bucket| bucket.from_ms == more.from_ms) {
-                Some(bucket) => bucket.count += more.count,
-                None => buckets.push(more),
-            }
-        }
-        buckets.sort_by(|one, other| one.from_ms.total_cmp(&other.from_ms));
-        self.p50_ms = quantile_ms(buckets, 0.5);
-        self.p90_ms = quantile_ms(buckets, 0.9);
-        self.p99_ms = quantile_ms(buckets, 0.99);
+        let own = self.latency.take().unwrap_or_default();
+        self.latency = Some(merged(own, other.latency.unwrap_or_default()));
     }
+
+    /// Takes shares and quantiles anew.
+    fn conclude(&mut self) {
+        (self.error_share, self.error_interval) = failed_share(self.errors, self.requests);
+        let buckets = self.latency.as_deref().unwrap_or_default();
+        let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|q| quantile_ms(buckets, q));
+        (self.p50_ms, self.p90_ms, self.p99_ms) = (p50, p90, p99);
+    }
+}
+
+/// The counts of two histograms together, each in order.
+fn merged(one: Vec<LatencyBucket>, other: Vec<LatencyBucket>) -> Vec<LatencyBucket> {
+    let mut all = Vec::with_capacity(one.len().max(other.len()));
+    let (mut one, mut other) = (one.into_iter().peekable(), other.into_iter().peekable());
+    while let Some(next) = match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) => match first.from_ms.total_cmp(&second.from_ms) {
+            Ordering::Less => one.next(),
+            Ordering::Greater => other.next(),
+            Ordering::Equal => one.next().zip(other.next()).map(|(first, second)| LatencyBucket {
+                count: first.count.saturating_add(second.count),
+                ..first
+            }),
+        },
+        (Some(_), None) => one.next(),
+        (None, _) => other.next(),
+    } {
+        all.push(next);
+    }
+    all
 }
 
 /// A quantile of a histogram: the middle of its bucket.
 fn quantile_ms(buckets: &[LatencyBucket], q: f64) -> Option<f64> {
-    let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+    let counts = buckets.iter().map(|bucket| bucket.count);
+    let count = counts.fold(0, u64::saturating_add);
     let rank = ((count as f64 * q).ceil() as u64).clamp(1, count.max(1));
     let mut seen = 0;
     let bucket = buckets.iter().find(|bucket| {
-        seen += bucket.count;
+        seen = bucket.count.saturating_add(seen);
         seen >= rank
     })?;
     Some((bucket.from_ms + bucket.to_ms.unwrap_or(bucket.from_ms)) / 2.0)
@@ -292,15 +363,18 @@ mod tests {
             window_seconds: 60.0,
             instances: 1,
             missing: Vec::new(),
+            direct: false,
+            started: None,
             routes: vec![RouteStats {
                 route: route.to_owned(),
                 rollout: None,
                 arms,
             }],
         };
-        let mut all = of(vec![arm("v1", 60, 0, 1.0), arm("v2", 5, 5, 1.0)], "users");
+        let mut all = Sum::of(of(vec![arm("v1", 60, 0, 1.0), arm("v2", 5, 5, 1.0)], "users"));
         all.add(of(vec![arm("v1", 40, 10, 9.0)], "users"));
         all.add(of(vec![arm("v1", 3, 0, 1.0)], "orders"));
+        let mut all = all.finish();
         assert_eq!((all.instances, all.routes.len()), (3, 2));
         let [v1, v2] = &all.routes[0].arms[..] else {
             panic!("{all:?}");
@@ -308,7 +382,12 @@ mod tests {
         assert_eq!((v1.requests, v1.errors, v1.classes["5xx"]), (100, 10, 10));
         assert_eq!((v1.rate, v1.error_share), (100.0, 0.1));
         assert_eq!((v1.p50_ms, v1.p90_ms), (Some(2.0), Some(10.0)));
-        assert_eq!((v2.requests, v2.p50_ms), (5, None));
+        assert_eq!((v2.requests, v2.p50_ms), (5, Some(2.0)));
+        let bounds = all.routes[0].arms[0].latency.iter().flatten();
+        assert_eq!(
+            bounds.map(|bucket| bucket.from_ms).collect::<Vec<_>>(),
+            [1.0, 9.0]
+        );
         all.without_details();
         assert!(all.routes.iter().all(|route| route.arms[0].latency.is_none()));
     }

@@ -12,6 +12,7 @@ use super::{App, Body, Operation, json, json_body, text};
 use crate::counts::packed::{self, KIND};
 use crate::counts::{ARMS_MAX, CountsQuestion};
 use crate::fleet::FleetView;
+use crate::history::ledger;
 use crate::problem::Problem;
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -35,6 +36,16 @@ pub(super) fn operations() -> Vec<Operation> {
             response: vec![text(KIND)],
             problems: &[400, 404, 415, 421, 422, 503],
             handler: || post(counts),
+        },
+        Operation {
+            method: "get",
+            path: "/api/v1/fleet/series",
+            summary: "The requests of each route to each service since the start of this instance, packed: the question of the leader, which keeps them for statistics",
+            query: &[],
+            body: Vec::new(),
+            response: vec![text(ledger::KIND)],
+            problems: &[404, 421, 503],
+            handler: || get(series),
         },
     ]
 }
@@ -67,4 +78,17 @@ async fn counts(State(state): App, headers: HeaderMap, Body(body): Body) -> Resu
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the counts could not be read");
     let bytes = read.await.map_err(failed)??;
     Ok(([(header::CONTENT_TYPE, KIND)], bytes).into_response())
+}
+
+async fn series(State(state): App) -> Result<Response, Problem> {
+    state.instance().ok_or_else(no_fleet)?;
+    state.view()?;
+    let read = tokio::task::spawn_blocking(move || {
+        let readings = state.view()?.metrics().read_series(None);
+        let readings = readings.into_iter().map(|(_, reading)| reading);
+        Ok(ledger::pack(state.started, readings.collect()))
+    });
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the counts could not be read");
+    let bytes = read.await.map_err(failed)??;
+    Ok(([(header::CONTENT_TYPE, ledger::KIND)], bytes).into_response())
 }

@@ -1,23 +1,26 @@
 //! Statistics of arms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use serde::Deserialize;
 use waypost_plan::duration;
 use waypost_proxy::observe::metrics::RequestReading;
 
 use super::{App, Operation, QueryParams, json, routes};
+use crate::access::PASSED_ON;
 use crate::arms;
+use crate::fleet::{OthersStats, StatsQuestion};
 use crate::history::WINDOW_MAX;
+use crate::history::ledger::number_of;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::stats::{ArmStats, RouteStats, Stats, WINDOW};
+use crate::stats::{ArmStats, RouteStats, Stats, Sum, WINDOW};
 
 /// The query.
 #[derive(Debug, Deserialize)]
@@ -52,7 +55,7 @@ pub(super) fn operations() -> Vec<Operation> {
             (
                 "own",
                 "boolean",
-                "`true` for the figures of this instance alone, with details; by default those of all instances of a fleet",
+                "`true` for the figures of this instance alone, with details; by default those of all instances of a fleet, which its leader sums",
             ),
         ],
         body: Vec::new(),
@@ -64,6 +67,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn stats(
     State(state): App,
+    headers: HeaderMap,
     QueryParams(asked): QueryParams<StatsQuery>,
 ) -> Result<Json<Stats>, Problem> {
     let window = match asked.window.as_deref() {
@@ -80,20 +84,33 @@ async fn stats(
             "`detail` is about one `route`, which is missing",
         ));
     }
-    let is_all = !asked.own && state.fleet().is_some();
-    let is_detailed = asked.detail;
-    let others = match is_all {
-        true => {
-            state
-                .ask_others(&others_path(window, asked.route.as_deref()))
-                .await
-        }
-        false => Vec::new(),
+    let route = asked.route.as_deref();
+    let question = StatsQuestion {
+        of_all: path(window, route, asked.detail, false),
+        own: path(window, route, false, true),
+        is_passed_on: headers.contains_key(PASSED_ON),
+    };
+    let others = match asked.own {
+        false => state.ask_others(question),
+        true => None,
+    };
+    let others = match others {
+        Some(others) => match others.await {
+            OthersStats::OfAll(stats) => return Ok(Json(*stats)),
+            OthersStats::OfEach { answers, leads } => Some((answers, leads)),
+        },
+        None => None,
     };
     // Off the async thread: ten thousand routes take a while, and other requests must not wait.
     let compared = tokio::task::spawn_blocking(move || {
-        let is_compared_in_detail = asked.detail || asked.own || is_all;
-        compare(&state, window, asked.route.as_deref(), is_compared_in_detail)
+        let route = asked.route.as_deref();
+        let is_compared_in_detail = asked.detail || asked.own || others.is_some();
+        let mut own = compare(&state, window, route, is_compared_in_detail)?;
+        own.started = asked.own.then_some(state.started);
+        Ok(match others {
+            Some((answers, leads)) => summed(&state, own, answers, leads, (window, route, asked.detail)),
+            None => own,
+        })
     });
     let compared = compared.await;
     let stats = compared.map_err(|_| {
@@ -102,28 +119,72 @@ async fn stats(
             "the counts could not be compared",
         )
     })?;
-    let mut stats = stats?;
-    for (id, theirs) in others {
-        match theirs {
-            Some(theirs) => stats.add(theirs),
-            None => stats.missing.push(id),
-        }
-    }
-    if is_all && !is_detailed {
-        stats.without_details();
-    }
-    Ok(Json(stats))
+    stats.map(Json)
 }
 
-/// The question to the other instances of the fleet.
-fn others_path(window: Duration, route: Option<&str>) -> String {
-    let window = window.as_millis();
-    let mut query = form_urlencoded(&[("window", &format!("{window}ms")), ("own", "true")]);
-    if let Some(route) = route {
-        query.push('&');
-        query.push_str(&form_urlencoded(&[("route", route)]));
+/// The figures of all instances: this one's, those that the others have answered, and those of lost ones, which a leader knows.
+fn summed(
+    state: &AppState,
+    own: Stats,
+    answers: Vec<(String, Option<Stats>)>,
+    leads: bool,
+    (window, route, is_detailed): (Duration, Option<&str>, bool),
+) -> Stats {
+    let mut sum = Sum::of(own);
+    let (mut answered, mut missing) = (HashSet::new(), Vec::new());
+    for (id, theirs) in answers {
+        match theirs {
+            Some(theirs) => {
+                answered.extend(
+                    theirs
+                        .started
+                        .map(|started| (Arc::from(&*id), number_of(started))),
+                );
+                sum.add(theirs);
+            }
+            None => missing.push(id),
+        }
     }
-    format!("/api/v1/stats?{query}")
+    if leads {
+        let lost = state.ledger().lost(&answered, route, window, Instant::now());
+        for (covered, readings) in lost {
+            sum.add_routes(of_lost(covered, &readings));
+        }
+    }
+    let mut stats = sum.finish();
+    stats.missing.extend(missing);
+    stats.direct = !leads;
+    // In the order of the config, and without what it does not have.
+    if let Ok(view) = state.view() {
+        let generation = view.generation();
+        let position = |route: &RouteStats| generation.compiled().position(&route.route);
+        stats.routes.retain(|route| position(route).is_some());
+        stats.routes.sort_by_key(position);
+    }
+    if !is_detailed {
+        stats.without_details();
+    }
+    stats
+}
+
+/// The statistics of a process that is lost, from its readings.
+fn of_lost(covered: Duration, readings: &[RequestReading]) -> Vec<RouteStats> {
+    let routes = readings.iter().map(|reading| RouteStats {
+        route: reading.route.to_string(),
+        rollout: None,
+        arms: vec![ArmStats::of(&reading.service, None, Some(reading), covered).detailed(Some(reading))],
+    });
+    routes.collect()
+}
+
+/// The path of these statistics.
+fn path(window: Duration, route: Option<&str>, is_detailed: bool, is_own: bool) -> String {
+    let window = format!("{}ms", window.as_millis());
+    let mut pairs = vec![("window", &*window)];
+    pairs.extend(route.map(|route| ("route", route)));
+    pairs.extend(is_detailed.then_some(("detail", "true")));
+    pairs.extend(is_own.then_some(("own", "true")));
+    format!("/api/v1/stats?{}", form_urlencoded(&pairs))
 }
 
 /// Pairs as a query has them.
@@ -199,6 +260,8 @@ fn compare(
         window_seconds: covered.as_secs_f64(),
         instances: 1,
         missing: Vec::new(),
+        direct: false,
+        started: None,
         routes: all,
     })
 }

@@ -5,9 +5,10 @@
 //! forgotten. So the memory is bounded however many series there are, and a window has the requests of all of them. It
 //! ends exactly now, and begins with a part. Time is an argument.
 
+pub mod ledger;
 mod packed;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use waypost_proxy::observe::metrics::RequestReading;
@@ -76,6 +77,33 @@ impl History {
             looked: now,
             series: 0,
         }
+    }
+
+    /// A history of counts that were these when it began.
+    fn from_counts(now: Instant, bytes_max: usize, series: usize, counts: Packed) -> Self {
+        Self {
+            last: Some(Look { at: now, counts }),
+            series,
+            ..Self::bounded(now, bytes_max)
+        }
+    }
+
+    /// The requests in a window that ends now, by series, and the time that they cover. What came since the last look is not
+    /// among them.
+    fn window(&self, now: Instant, window: Duration) -> (BTreeMap<u64, Counts>, Duration) {
+        let from = now.checked_sub(window).unwrap_or(self.began);
+        let mut all = BTreeMap::<u64, Counts>::new();
+        let mut begin = self.looked;
+        for part in self.parts.iter().rev() {
+            if begin <= from {
+                break;
+            }
+            for (series, counts) in part.counts.entries() {
+                all.entry(series).or_default().add(&Counts::unpack(counts));
+            }
+            begin = part.from;
+        }
+        (all, now.saturating_duration_since(begin))
     }
 
     /// Returns true if it is time for another look.

@@ -5,7 +5,7 @@
 
 use waypost_policy::status::RequestStatus;
 use waypost_proxy::observe::metrics::RequestReading;
-use waypost_upstream::histogram::Durations;
+use waypost_upstream::histogram::{BUCKETS, Durations};
 
 use crate::varint::{read, write};
 
@@ -57,7 +57,7 @@ impl Counts {
         self.durations = self.durations.since(&earlier.durations);
     }
 
-    fn pack(&self, bytes: &mut Vec<u8>) {
+    pub(super) fn pack(&self, bytes: &mut Vec<u8>) {
         // Most series have no refusals, which cost them a bit.
         let is_refused = u64::from(self.refused > 0);
         write(bytes, (self.statuses.len() as u64) << 1 | is_refused);
@@ -94,7 +94,11 @@ impl Counts {
         }
         let (mut buckets, mut bucket) = (Vec::new(), 0);
         while let (Some(more), Some(count)) = (read(&mut bytes), read(&mut bytes)) {
-            bucket += more as u16;
+            // Also what another instance has packed, which need not make sense.
+            bucket = u16::saturating_add(bucket, more as u16);
+            if usize::from(bucket) >= BUCKETS {
+                break;
+            }
             buckets.push((bucket, count));
         }
         Self {

@@ -75,7 +75,7 @@ impl Fleet {
         match *self {}
     }
 
-    pub(crate) fn show_in(&self, _: &AppState) {
+    pub(crate) fn show_in(&self, _: &Arc<AppState>) {
         match *self {}
     }
 

@@ -168,6 +168,16 @@ impl Client {
         Self { bytes_max, ..self }
     }
 
+    /// Sends a GET, and waits for the bytes of its answer.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn get_bytes(&self, path: &str) -> anyhow::Result<Response<Bytes>> {
+        let raw = self.exchange("GET", path, &[], Bytes::new()).await?;
+        if !raw.status.is_success() {
+            return Ok(Err(problem(&raw)?));
+        }
+        Ok(Ok(raw.body))
+    }
+
     /// Sends a question in JSON with POST, and waits for the bytes of its answer.
     #[cfg(feature = "etcd")]
     pub(crate) async fn ask_for_bytes(&self, path: &str, question: Bytes) -> anyhow::Result<Response<Bytes>> {

@@ -85,10 +85,15 @@ fn in_columns(stats: &Stats) -> String {
         instances => format!(", {instances} instances"),
     };
     let mut text = format!("the last {seconds} s{of}\n{}", table.text());
+    let figures = match stats.direct {
+        true => "and its figures are left out",
+        false => "and its figures since then are missing",
+    };
     for id in &stats.missing {
-        text.push_str(&format!(
-            "instance {id} does not answer, and its figures are left out\n"
-        ));
+        text.push_str(&format!("instance {id} does not answer, {figures}\n"));
+    }
+    if stats.direct {
+        text.push_str("no leader answers, so that figures of instances that are lost are left out\n");
     }
     for rollout in stats.routes.iter().filter_map(|route| route.rollout.as_ref()) {
         text.push_str(&format!(

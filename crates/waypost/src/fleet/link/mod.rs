@@ -1,13 +1,15 @@
 //! The fleet in etcd: what the tasks share, and the handle.
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
-//! [`counts`] asks the other instances what they have counted, [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
+//! [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost,
+//! [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
 //! that the admin API shows.
 
 mod cache;
 mod counts;
 mod follow;
 mod identity;
+mod ledger;
 mod look;
 mod others;
 mod outcome;
@@ -223,7 +225,7 @@ impl Fleet {
     }
 
     /// Shows the fleet in the admin API, with its events, from now on.
-    pub(crate) fn show_in(&self, app: &AppState) {
+    pub(crate) fn show_in(&self, app: &Arc<AppState>) {
         // A gateway has one admin API.
         let _ = self.shared.events.set(app.events.clone());
         let shared = Arc::clone(&self.shared);
@@ -231,8 +233,9 @@ impl Fleet {
         app.set_fleet(
             self.shared.id.clone(),
             move || shared.look(),
-            move |path| others::ask(&asking, path),
+            move |question| others::ask(&asking, question),
         );
+        tokio::spawn(ledger::keep(Arc::downgrade(&self.shared), Arc::downgrade(app)));
     }
 
     /// Asks the other instances for what they have counted since they were asked before. Without an answer it was asked again

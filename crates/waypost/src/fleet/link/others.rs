@@ -4,9 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use waypost_admin::access::FLEET_TOKEN;
-use waypost_admin::fleet::Answers;
+use waypost_admin::access::{FLEET_TOKEN, PASSED_ON};
+use waypost_admin::fleet::{Answers, OthersStats, StatsQuestion};
 use waypost_admin::stats::Stats;
 
 use super::{Shared, lock};
@@ -15,46 +17,93 @@ use crate::remote::Client;
 /// The time that an instance gets to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The time that the leader gets to ask all others, and answer.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Instances that are asked at the same time.
 const AT_ONCE: usize = 64;
 
-/// Asks all other instances that live for a path. Those without an address, and those that do not answer, are named.
-pub(super) fn ask(shared: &Arc<Shared>, path: &str) -> Answers {
-    let view = shared.view();
-    let token = shared.token();
-    let own = shared.id.clone();
-    let path: Arc<str> = path.into();
+/// Bytes of the series of an instance, at most.
+const SERIES_BYTES_MAX: usize = 64 << 20;
+
+/// Asks the leader for the figures of all instances. If this instance leads, or no leader answers, all other ones that live are
+/// asked for theirs.
+pub(super) fn ask(shared: &Arc<Shared>, question: StatsQuestion) -> Answers {
+    let shared = Arc::clone(shared);
     Box::pin(async move {
-        let mut answers = Vec::new();
-        let mut asked = JoinSet::new();
-        for (id, record) in view.instances.iter().filter(|(id, _)| ***id != *own) {
-            if asked.len() >= AT_ONCE
-                && let Some(Ok(answer)) = asked.join_next().await
-            {
-                answers.push(answer);
-            }
-            let (id, admin, path) = (id.to_string(), record.value.admin.clone(), Arc::clone(&path));
-            let (own, token) = (own.clone(), token.clone());
-            asked.spawn(async move {
-                let answer = match admin {
-                    Some(admin) => answer(&id, &admin, &path, own, token).await,
-                    None => None,
-                };
-                (id, answer)
-            });
+        let leads = question.is_passed_on || shared.fence().is_some();
+        if !leads && let Some(stats) = ask_leader(&shared, &question.of_all).await {
+            return OthersStats::OfAll(Box::new(stats));
         }
-        while let Some(answer) = asked.join_next().await {
-            answers.extend(answer.ok());
+        let answers = ask_each(&shared, move |client| {
+            let path = question.own.clone();
+            async move { json::<Stats>(&client, &path, &[]).await }
+        });
+        OthersStats::OfEach {
+            answers: answers.await,
+            leads,
         }
-        answers.sort_by(|(one, _), (other, _)| one.cmp(other));
-        answers
     })
 }
 
-async fn answer(id: &str, admin: &str, path: &str, own: String, token: Option<String>) -> Option<Stats> {
-    let client = Client::of_instance(id, admin, TIMEOUT).ok()?;
-    let client = client.on_behalf_of(own, token);
-    client.ask("GET", path, &[], None).await.ok()?.ok()
+/// Asks all other instances that live for the counts of all their series. Those that do not answer are left out.
+pub(super) async fn ask_for_series(shared: &Arc<Shared>) -> Vec<(String, Bytes)> {
+    let answers = ask_each(shared, |client| async move {
+        let client = client.up_to(SERIES_BYTES_MAX);
+        client.get_bytes("/api/v1/fleet/series").await.ok()?.ok()
+    });
+    let answers = answers.await.into_iter();
+    answers.filter_map(|(id, bytes)| Some((id, bytes?))).collect()
+}
+
+async fn ask_leader(shared: &Shared, path: &str) -> Option<Stats> {
+    let view = shared.view();
+    let id = view.leader()?.instance;
+    let admin = view.instances.get(&*id)?.value.admin.clone()?;
+    let client = Client::of_instance(&id, &admin, LEADER_TIMEOUT).ok()?;
+    let client = client.on_behalf_of(shared.id.clone(), shared.token());
+    json(&client, path, &[(PASSED_ON, &*shared.id)]).await
+}
+
+async fn json<T: DeserializeOwned>(client: &Client, path: &str, headers: &[(&str, &str)]) -> Option<T> {
+    client.ask("GET", path, headers, None).await.ok()?.ok()
+}
+
+/// Asks all other instances that live by `ask`. Those without an address, and those that do not answer, have no answer.
+async fn ask_each<T, A>(
+    shared: &Arc<Shared>,
+    ask: impl Fn(Client) -> A + Clone + Send + 'static,
+) -> Vec<(String, Option<T>)>
+where
+    T: Send + 'static,
+    A: Future<Output = Option<T>> + Send,
+{
+    let view = shared.view();
+    let token = shared.token();
+    let mut answers = Vec::new();
+    let mut asked = JoinSet::new();
+    for (id, record) in view.instances.iter().filter(|(id, _)| ***id != *shared.id) {
+        if asked.len() >= AT_ONCE
+            && let Some(Ok(answer)) = asked.join_next().await
+        {
+            answers.push(answer);
+        }
+        let (id, admin) = (id.to_string(), record.value.admin.clone());
+        let (own, token, ask) = (shared.id.clone(), token.clone(), ask.clone());
+        asked.spawn(async move {
+            let client = admin.and_then(|admin| Client::of_instance(&id, &admin, TIMEOUT).ok());
+            let answer = match client {
+                Some(client) => ask(client.on_behalf_of(own, token)).await,
+                None => None,
+            };
+            (id, answer)
+        });
+    }
+    while let Some(answer) = asked.join_next().await {
+        answers.extend(answer.ok());
+    }
+    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    answers
 }
 
 impl Shared {

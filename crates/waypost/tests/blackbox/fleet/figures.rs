@@ -1,12 +1,23 @@
 //! Figures over all instances.
 
+use rustix::process::Signal;
+
 use super::*;
 
-#[test]
-fn figures_of_any_instance_are_those_of_all() {
-    let (a, b) = (named("a"), named("b"));
-    let etcd = Etcd::with(split(&a, &b));
-    let (one, mut two) = (etcd.instance(), etcd.instance());
+fn stats(gateway: &Gateway, query: &str) -> Value {
+    gateway.admin_json(&format!("/api/v1/stats?{query}"))
+}
+
+/// The requests of the first arm of the first route.
+fn requests(stats: &Value) -> Value {
+    stats["routes"][0]["arms"][0]["requests"].clone()
+}
+
+/// Two instances, of which the first leads, with three and four requests.
+fn served(etcd: &Etcd) -> (Gateway, Gateway) {
+    let one = etcd.instance();
+    wait_for("the lead", || leads(&one).then_some(()));
+    let two = etcd.instance();
     wait_for_revision(&one, 1);
     wait_for_revision(&two, 1);
     for _ in 0..3 {
@@ -15,29 +26,90 @@ fn figures_of_any_instance_are_those_of_all() {
     for _ in 0..4 {
         assert_eq!(body(&two), "a");
     }
-    let stats = |gateway: &Gateway, query: &str| gateway.admin_json(&format!("/api/v1/stats?{query}"));
-    let requests = |stats: &Value| stats["routes"][0]["arms"][0]["requests"].clone();
     for gateway in [&one, &two] {
         wait_for("the figures of both", || {
             let all = stats(gateway, "window=1m");
             (all["instances"] == 2 && requests(&all) == 7).then_some(())
         });
     }
+    (one, two)
+}
+
+#[test]
+fn figures_of_any_instance_are_those_of_all() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = served(&etcd);
     assert_eq!(requests(&stats(&one, "own=true")), 3);
-    let all = stats(&one, "route=users&detail=true");
-    assert_eq!(all["routes"][0]["arms"][0]["statuses"]["200"], 7);
+    assert_eq!(requests(&stats(&two, "own=true")), 4);
+    for gateway in [&one, &two] {
+        let all = stats(gateway, "route=users&detail=true");
+        let arm = &all["routes"][0]["arms"][0];
+        assert_eq!(
+            (&arm["statuses"]["200"], &arm["weight"]),
+            (&json!(7), &json!(100)),
+            "{all}"
+        );
+        assert_eq!(all["direct"], Value::Null);
+    }
     let shown = two.command(&["stats"]).expect(0).stdout;
     assert!(shown.contains(", 2 instances\n"), "{shown}");
+}
 
-    // One that does not answer is named, as long as its lease holds.
+#[test]
+fn figures_of_a_lost_instance_stay_in_the_window() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, mut two) = served(&etcd);
     let (gone, _) = ids(&two);
+    // The leader has asked it before: then, its figures are in while it stands still.
+    wait_for("its figures at the leader", || {
+        two.signal(Signal::STOP);
+        let all = stats(&one, "window=5m");
+        assert_eq!((&all["instances"], &all["missing"]), (&json!(1), &json!([gone])));
+        two.signal(Signal::CONT);
+        (requests(&all) == 7).then_some(())
+    });
     two.kill();
-    let all = stats(&one, "window=1m");
-    assert_eq!((&all["instances"], &all["missing"]), (&json!(1), &json!([gone])));
-    assert_eq!(requests(&all), 3);
-    let shown = one.command(&["stats"]).expect(0).stdout;
+    let all = stats(&one, "window=5m");
+    assert_eq!((&all["missing"], requests(&all)), (&json!([gone]), json!(7)));
+    let shown = one.command(&["stats", "--window", "5m"]).expect(0).stdout;
     assert!(
-        shown.contains(&format!("instance {gone} does not answer")),
+        shown.contains(&format!(
+            "instance {gone} does not answer, and its figures since then are missing"
+        )),
         "{shown}"
     );
+
+    // The figures of a new process are others, also at any other instance.
+    let two = two.restarted();
+    wait_for_revision(&two, 1);
+    assert_eq!(body(&two), "a");
+    for gateway in [&one, &two] {
+        wait_for("the figures of both", || {
+            let all = stats(gateway, "window=5m");
+            (all["instances"] == 2 && requests(&all) == 8).then_some(())
+        });
+    }
+}
+
+#[test]
+fn without_a_leader_that_answers_each_instance_is_asked() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (mut one, two) = served(&etcd);
+    let (gone, _) = ids(&one);
+    one.kill();
+    let all = stats(&two, "window=1m");
+    assert_eq!(
+        (&all["direct"], &all["missing"], requests(&all)),
+        (&json!(true), &json!([gone]), json!(4))
+    );
+    let shown = two.command(&["stats"]).expect(0).stdout;
+    for part in [
+        format!("instance {gone} does not answer, and its figures are left out\n"),
+        "no leader answers, ".to_owned(),
+    ] {
+        assert!(shown.contains(&part), "{shown}");
+    }
 }
