@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use waypost_policy::explain::{Explanation, Question};
 
+use crate::canary::CanaryView;
 use crate::problem::Problem;
 use crate::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
 
@@ -189,6 +190,15 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<RevisionTexts>,
     },
+    /// Take the config back that instances of the fleet try.
+    WithdrawCanary {
+        /// Acceptable ids of it; `*` is any, and so is `None`.
+        ids: Option<Vec<String>>,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<CanaryView>,
+    },
     /// Apply a revision again.
     Rollback {
         /// The number of the revision.
@@ -213,6 +223,7 @@ impl Command {
                 drop(reply.send(Err(problem)));
             }
             Self::Advance { reply, .. } => drop(reply.send(Err(problem))),
+            Self::WithdrawCanary { reply, .. } => drop(reply.send(Err(problem))),
             Self::Apply { reply, .. }
             | Self::Confirm { reply, .. }
             | Self::Revert { reply, .. }
@@ -243,8 +254,19 @@ pub struct Change {
     pub dry_run: bool,
     /// Time until the change is reverted unless confirmed; `None` if it needs no confirmation.
     pub confirm: Option<Duration>,
+    /// The instances of the fleet that try it before all take it; `None` if all take it at once.
+    pub canary: Option<Trial>,
     /// The client.
     pub by: String,
+}
+
+/// The way in which some instances of a fleet try a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Their number, or their share: `2`, `25%`.
+    pub instances: String,
+    /// The time that it has to be healthy at all of them.
+    pub hold: Duration,
 }
 
 /// The part of a config that a change replaces.
@@ -392,6 +414,9 @@ pub struct Applied {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub reverts_at: Option<Timestamp>,
+    /// The canary that was begun with it. The active revision stays that of all until it has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryView>,
     /// Of a dry run: the tests of the config. Failed ones refuse it, so there are none here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,

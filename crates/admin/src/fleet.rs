@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::canary::CanaryView;
 use crate::stats::Stats;
 
 /// The fleet, as an instance sees it.
@@ -40,6 +41,9 @@ pub struct FleetView {
     pub leader: Option<String>,
     /// Instances that live, by id.
     pub instances: Vec<InstanceView>,
+    /// The config that some instances try, or tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryView>,
     /// Things that etcd forbids, and keys in it that make no sense, in a sentence each.
     pub troubles: Vec<String>,
 }
@@ -49,7 +53,7 @@ pub struct FleetView {
 pub struct InstanceView {
     /// Its id.
     pub id: String,
-    /// `ok`; `error` if it cannot obey something; `unhealthy`; or `lagging` if it does not obey yet what is there for more
+    /// `ok`; `error` if it cannot obey something; `unhealthy` if requests do not fare well with what it tries; or `lagging` if it does not obey yet what is there for more
     /// than two seconds.
     pub state: InstanceState,
     /// True if it leads.
@@ -70,8 +74,11 @@ pub struct InstanceView {
     pub obeys: i64,
     /// True if it tries a config for the fleet.
     pub canary: bool,
-    /// True if it serves, and has obeyed all that it knows of.
+    /// True if it serves well, and has obeyed all that it knows of.
     pub healthy: bool,
+    /// The reason for which requests do not fare well with the config that it tries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<String>,
     /// Things that it could not obey, with the reasons.
     pub errors: Vec<InstanceError>,
 }
@@ -93,7 +100,7 @@ pub enum InstanceState {
     Ok,
     /// It does not obey everything yet.
     Lagging,
-    /// It is not healthy.
+    /// Requests do not fare well with the config that it tries.
     Unhealthy,
     /// It cannot obey something.
     Error,
@@ -133,11 +140,19 @@ pub struct FleetStatus {
     pub cached: bool,
     /// The revision of etcd's store up to which changes are known.
     pub store_revision: i64,
+    /// The config that some instances try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryView>,
     /// Things that etcd forbids, keys in it that make no sense, and things that this instance could not obey, in a sentence each.
     pub troubles: Vec<String>,
 }
 
 impl FleetView {
+    /// The config that some instances try.
+    pub fn canary_under_way(&self) -> Option<&CanaryView> {
+        self.canary.as_ref().filter(|canary| canary.stage.is_under_way())
+    }
+
     /// The fleet in the status of this instance.
     pub fn status(&self) -> FleetStatus {
         let own = self
@@ -159,6 +174,7 @@ impl FleetView {
             why: self.why.clone(),
             cached: self.cached,
             store_revision: self.store_revision,
+            canary: self.canary_under_way().cloned(),
             troubles: self.troubles.iter().cloned().chain(errors).collect(),
         }
     }

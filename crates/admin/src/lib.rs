@@ -9,6 +9,7 @@
 pub mod access;
 pub mod api;
 mod arms;
+pub mod canary;
 pub mod certificates;
 pub mod command;
 pub mod counts;

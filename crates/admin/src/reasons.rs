@@ -50,6 +50,13 @@ pub struct Reason {
     pub message: String,
 }
 
+impl Reason {
+    /// True if it is that most requests of a route or a service fail.
+    pub(crate) fn is_failing(&self) -> bool {
+        Word::of(std::slice::from_ref(self)) == Word::Failing
+    }
+}
+
 /// The health of the gateway in one word, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

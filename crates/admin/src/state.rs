@@ -21,7 +21,7 @@ use crate::fleet::{Answers, FleetView, Reader, StatsQuestion};
 use crate::history::History;
 use crate::history::ledger::Ledger;
 use crate::problem::Problem;
-use crate::reasons::Held;
+use crate::reasons::{Held, Reason};
 use crate::report::Report;
 use crate::search::index::Indexed;
 use crate::timeline::Timeline;
@@ -150,6 +150,17 @@ impl AppState {
     /// The fleet that the gateway belongs to, if it does.
     pub fn fleet(&self) -> Option<FleetView> {
         self.fleet.get().map(Reader::look)
+    }
+
+    /// The reasons for which requests fail, by kind and name: services without endpoints, and routes half of whose requests of the
+    /// last minute failed.
+    pub fn failing(&self) -> Vec<Reason> {
+        let Ok(view) = self.view() else {
+            return Vec::new();
+        };
+        let mut reasons = self.reasons_held.of(&view.generation(), || self.timeline());
+        reasons.retain(Reason::is_failing);
+        reasons
     }
 
     /// Sends a command to the control plane and waits for its result.

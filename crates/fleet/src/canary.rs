@@ -1,14 +1,13 @@
 //! Canaries: a config that some instances try before all take it, or none does.
 //!
 //! The record under `canary` says all: an instance that is chosen obeys its texts while it is under way, and the leader
-//! advances it once a second by what the instances say of themselves. The instance that began it only looks for the verdict.
+//! advances it at every look by what the instances say of themselves. The instance that began it only looks for the verdict.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::record::WriteId;
 use crate::record::canary::{CanaryRecord, Stage};
-use crate::record::instance::InstanceRecord;
 use crate::view::View;
 
 /// The time in which all chosen instances have to take it.
@@ -19,6 +18,10 @@ const STEP_MAX: Duration = Duration::from_secs(2);
 
 /// The time after which the age is written, so that another leader goes on from there.
 const AGE_WRITTEN: Duration = Duration::from_secs(10);
+
+/// The most instances whose reasons a verdict has, and the most characters of all of them.
+const REASONS_MAX: usize = 8;
+const WHY_CHARS_MAX: usize = 1900;
 
 /// The number of instances that try a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub enum ChooseError {
     #[error("this instance is not among those that live")]
     NotAlive,
     /// More are wanted than there are.
-    #[error("the canary is of {wanted} instances, and {healthy} of {live} are healthy")]
+    #[error("{wanted} instances are to try it, and {healthy} of {live} are healthy")]
     TooFew {
         /// The number that is wanted.
         wanted: usize,
@@ -108,28 +111,44 @@ pub fn choose(view: &View, asked: &str, count: Count) -> Result<Vec<String>, Cho
     Ok(chosen)
 }
 
-/// The verdict about a canary, as a view shows it.
+/// An instance with a canary that it was chosen for, as a view shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// None yet.
-    UnderWay,
-    /// It is the config of all, as this revision.
-    Passed(u64),
-    /// It was taken back.
-    TakenBack(String),
-    /// The store does not know it any more.
-    Unknown,
+pub enum Standing {
+    /// It has not said yet that it tries it.
+    Waiting,
+    /// It tries it, and is healthy.
+    Healthy,
+    /// It cannot obey it, or requests do not fare well with it.
+    Failed(String),
+    /// It does not live any more.
+    Gone,
 }
 
-/// The verdict about the canary with this id.
-pub fn verdict(view: &View, id: &WriteId) -> Verdict {
-    match &view.canary {
-        Some(canary) if canary.value.id == *id => match &canary.value.stage {
-            Stage::Taking | Stage::Holding => Verdict::UnderWay,
-            Stage::Passed(number) => Verdict::Passed(*number),
-            Stage::TakenBack(why) => Verdict::TakenBack(why.clone()),
+/// The standing of a chosen instance with a canary under way.
+pub fn standing(view: &View, canary: &CanaryRecord, id: &str) -> Standing {
+    let Some(instance) = view.instances.get(id) else {
+        return Standing::Gone;
+    };
+    let instance = &instance.value;
+    let mut errors = instance.errors.iter();
+    let error = errors.find(|error| error.canary.as_ref() == Some(&canary.id));
+    if let Some(error) = error {
+        return Standing::Failed(error.why.clone());
+    }
+    if instance.canary.as_ref() != Some(&canary.id) {
+        // Who had it has lost it: its process was started anew.
+        return match canary.stage {
+            Stage::Holding => Standing::Failed("it does not try it any more".to_owned()),
+            _ => Standing::Waiting,
+        };
+    }
+    match (&instance.unhealthy, instance.healthy) {
+        (Some(why), _) => Standing::Failed(why.clone()),
+        (None, true) => Standing::Healthy,
+        (None, false) => match canary.stage {
+            Stage::Holding => Standing::Failed("it is not healthy with it".to_owned()),
+            _ => Standing::Waiting,
         },
-        _ => Verdict::Unknown,
     }
 }
 
@@ -141,6 +160,14 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// The time until the hold is over, by the last step; `None` while none is held.
+    pub fn remaining(&self, view: &View) -> Option<Duration> {
+        let record = &view.canary.as_ref()?.value;
+        let (id, stage, age) = self.stage.as_ref()?;
+        let is_held = *id == record.id && *stage == Stage::Holding && record.stage == Stage::Holding;
+        is_held.then(|| Duration::from_millis(record.hold_ms).saturating_sub(*age))
+    }
+
     /// Judges the canary by a view, `elapsed` after the last call. Returns its record from now on if that is to be written.
     pub fn step(&mut self, view: &View, elapsed: Duration) -> Option<CanaryRecord> {
         let record = view.canary.as_ref().map(|canary| &*canary.value);
@@ -175,42 +202,46 @@ impl Clock {
 
 /// The stage that follows, if it does now.
 fn next(record: &CanaryRecord, view: &View, age: Duration) -> Option<Stage> {
+    let taken_back = |why: &str| Some(Stage::TakenBack(why.to_owned()));
     let config = view.config.as_ref().map(|config| config.digest);
     if config != record.base {
-        return Some(Stage::TakenBack("the config was changed meanwhile".to_owned()));
+        return taken_back("the config was changed meanwhile");
     }
-    let mut missing = None;
+    if view.canary_config.is_none() {
+        return taken_back("its texts are not complete");
+    }
+    let mut waiting = None;
+    let mut reasons: Vec<String> = Vec::new();
     for id in &record.chosen {
-        let Some(instance) = view.instances.get(&**id) else {
-            return Some(Stage::TakenBack(format!("`{id}` has gone")));
-        };
-        let instance = &instance.value;
-        if let Some(why) = error_of(instance, &record.id) {
-            return Some(Stage::TakenBack(format!("`{id}`: {why}")));
-        }
-        if instance.canary.as_ref() != Some(&record.id) || !instance.healthy {
-            missing.get_or_insert(id);
+        match standing(view, record, id) {
+            Standing::Healthy => {}
+            Standing::Waiting => {
+                waiting.get_or_insert(id);
+            }
+            Standing::Failed(why) => reasons.push(format!("`{id}`: {why}")),
+            Standing::Gone => reasons.push(format!("`{id}` has gone")),
         }
     }
-    match (&record.stage, missing) {
+    if !reasons.is_empty() {
+        let more = reasons.len().saturating_sub(REASONS_MAX);
+        reasons.truncate(REASONS_MAX);
+        if more > 0 {
+            reasons.push(format!("and {more} more"));
+        }
+        let why: String = reasons.join("; ").chars().take(WHY_CHARS_MAX).collect();
+        return Some(Stage::TakenBack(why));
+    }
+    match (&record.stage, waiting) {
         (Stage::Taking, None) if record.hold_ms > 0 => Some(Stage::Holding),
         (Stage::Taking, Some(id)) if age >= TAKING_MAX => Some(Stage::TakenBack(format!(
             "`{id}` has not taken it in {} s",
             TAKING_MAX.as_secs()
         ))),
-        (Stage::Taking, Some(_)) => None,
-        (_, Some(id)) => Some(Stage::TakenBack(format!("`{id}` is not healthy with it"))),
+        (_, Some(_)) => None,
         // The number is given where it is written.
         (_, None) if age >= Duration::from_millis(record.hold_ms) => Some(Stage::Passed(0)),
         (_, None) => None,
     }
-}
-
-/// The error that an instance reports of a canary.
-fn error_of<'i>(instance: &'i InstanceRecord, id: &WriteId) -> Option<&'i str> {
-    let mut errors = instance.errors.iter();
-    let error = errors.find(|error| error.canary.as_ref() == Some(id))?;
-    Some(&error.why)
 }
 
 #[cfg(test)]

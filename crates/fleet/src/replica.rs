@@ -231,14 +231,20 @@ impl Replica {
                 }
                 _ => Err("it is no id of an instance".to_owned()),
             },
-            Key::Canary => CanaryRecord::read(&entry.value)
-                .map(|canary| {
+            Key::Canary => match CanaryRecord::read(&entry.value) {
+                // A leader is one before it writes.
+                Ok(canary) if canary.fence >= modified && canary.fence > StoreRevision::default() => {
+                    Err("`fence`: no leader of this store has written it".to_owned())
+                }
+                Ok(canary) => {
                     view.canary = Some(Kept {
                         value: Arc::new(canary),
                         modified,
                     });
-                })
-                .map_err(|error| error.to_string()),
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
             Key::Certificate(name) => match entry.value.len() <= CERTIFICATE_BYTES_MAX {
                 true => {
                     let kept = Kept {

@@ -66,12 +66,14 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Show the fleet that a running gateway belongs to: its instances, and if they obey it.
+    /// Show the fleet that a running gateway belongs to: its instances, if they obey it, and what some of them try.
     Fleet {
+        #[command(subcommand)]
+        command: Option<FleetCommand>,
         #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
-        #[arg(long, value_enum, default_value_t)]
+        #[arg(long, value_enum, default_value_t, global = true)]
         format: Format,
     },
     /// List the routes of a running gateway, with their live weights.
@@ -178,6 +180,16 @@ Examples:
     /// Show the requests of a running gateway as they end, also while its access log is off.
     Tail(Tail),
     /// Replace the config of a running gateway, also on disk.
+    #[command(after_help = "\
+With --canary, the instance that is asked is the first to try the config, and the leader of the fleet takes it back everywhere
+unless all that try it stay healthy for the time of --hold. The command waits for the verdict: it exits with 0 if the config has
+passed, and with 1 if it was taken back. If it is ended before, the canary goes on; `waypost fleet` shows it, and
+`waypost fleet abort` takes it back.
+
+Examples:
+  waypost apply conf.d
+  waypost apply conf.d --canary 1
+  waypost apply conf.d --canary 25% --hold 5m --wait")]
     Apply {
         /// The new config: a file, or a directory if the gateway's config is one.
         path: PathBuf,
@@ -187,6 +199,12 @@ Examples:
         /// Revert after this time, unless `waypost confirm` comes first.
         #[arg(long, value_name = "DURATION")]
         confirm: Option<String>,
+        /// In a fleet, so many instances try it first: a number, or a share such as `25%`. The others follow if it is healthy.
+        #[arg(long, value_name = "INSTANCES", conflicts_with_all = ["confirm", "dry_run"])]
+        canary: Option<String>,
+        /// The time that it has to be healthy at all instances that try it.
+        #[arg(long, value_name = "DURATION", default_value = "60s", requires = "canary")]
+        hold: String,
         #[command(flatten)]
         wait: WaitArgs,
         #[command(flatten)]
@@ -450,6 +468,13 @@ pub(crate) struct AdminArgs {
         global = true
     )]
     pub(crate) token: Option<String>,
+}
+
+/// The subcommands of `fleet`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Take the config back that some instances try: all obey the config of all again.
+    Abort,
 }
 
 /// The subcommands of `history`.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::check::Files;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, FleetCommand};
+use crate::remote::apply::Way;
 
 mod background;
 mod caller;
@@ -84,7 +85,14 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),
         Command::Status { admin, format } => remote::status::status(&admin, format),
-        Command::Fleet { admin, format } => remote::fleet::fleet(&admin, format),
+        Command::Fleet {
+            command,
+            admin,
+            format,
+        } => match command {
+            None => remote::fleet::fleet(&admin, format),
+            Some(FleetCommand::Abort) => remote::canary::abort(&admin, format),
+        },
         Command::Routes { admin, format } => remote::routes::routes(&admin, format),
         Command::Services {
             service,
@@ -143,11 +151,19 @@ fn main() -> ExitCode {
             path,
             dry_run,
             confirm,
+            canary,
+            hold,
             wait,
             admin,
             format,
         } => {
-            let applied = remote::apply::apply(&admin, &path, dry_run, confirm.as_deref(), format);
+            let way = match (canary, confirm) {
+                _ if dry_run => Way::DryRun,
+                (Some(instances), _) => Way::Canary { instances, hold },
+                (None, Some(wait)) => Way::Confirm(wait),
+                (None, None) => Way::Now,
+            };
+            let applied = remote::apply::apply(&admin, &path, &way, format);
             remote::wait::after(applied, &admin, &wait)
         }
         Command::Confirm { admin, format } => remote::apply::confirm(&admin, format),

@@ -15,7 +15,7 @@ use waypost_plan::duration;
 use super::{
     App, Body, Caller, Operation, PathName, QueryParams, body_of, etag, if_match, json, json_body, text,
 };
-use crate::command::{Applied, Change, Command, ConfigTexts, Replaced};
+use crate::command::{Applied, Change, Command, ConfigTexts, Replaced, Trial};
 use crate::problem::Problem;
 
 /// The media type of a config.
@@ -32,6 +32,10 @@ const YAML_KINDS: [&str; 5] = [
 const FILES: &str = "application/json";
 /// Maximum time to confirm a change.
 const CONFIRM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Default time that a canary has to be healthy.
+const HOLD: Duration = Duration::from_secs(60);
+/// Maximum of it.
+const HOLD_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Query parameters of a change.
 const CHANGE_QUERY: &[(&str, &str, &str)] = &[
     (
@@ -44,6 +48,17 @@ const CHANGE_QUERY: &[(&str, &str, &str)] = &[
         "string",
         "a duration such as `60s`: the change is reverted unless confirmed within it",
     ),
+    (
+        "canary",
+        "string",
+        "in a fleet, the number of instances that try the config before all take it, such as `1`, or their share, such as `25%`; \
+         the answer then is 202, with the canary that `GET /api/v1/fleet/canary` follows",
+    ),
+    (
+        "hold",
+        "string",
+        "the time that the config has to be healthy at all instances that try it; by default `60s`",
+    ),
 ];
 
 /// The query of a change.
@@ -53,6 +68,8 @@ struct ChangeQuery {
     #[serde(default)]
     dry_run: bool,
     confirm: Option<String>,
+    canary: Option<String>,
+    hold: Option<String>,
 }
 
 /// All files of a config directory.
@@ -218,11 +235,16 @@ async fn apply(
         if_match,
         dry_run: query.dry_run,
         confirm: confirm_in(query.confirm.as_deref())?,
+        canary: trial_in(&query)?,
         by,
     };
     let applied = state.execute(|reply| Command::Apply { change, reply }).await?;
     let etag = etag(&applied.hash);
-    Ok(([(header::ETAG, etag)], Json(applied)).into_response())
+    let status = match &applied.canary {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::OK,
+    };
+    Ok((status, [(header::ETAG, etag)], Json(applied)).into_response())
 }
 
 async fn confirm(
@@ -256,6 +278,31 @@ fn confirm_in(text: Option<&str>) -> Result<Option<Duration>, Problem> {
         return Err(Problem::invalid("`confirm` is a duration from `1ms` to `24h`"));
     }
     Ok(Some(wait))
+}
+
+/// The way in which some instances try a change.
+fn trial_in(query: &ChangeQuery) -> Result<Option<Trial>, Problem> {
+    let Some(instances) = query.canary.clone() else {
+        return match &query.hold {
+            None => Ok(None),
+            Some(_) => Err(Problem::invalid("`hold` goes with `canary`")),
+        };
+    };
+    if query.confirm.is_some() {
+        return Err(Problem::invalid(
+            "`canary` does not go with `confirm`: what some instances try is taken back by itself unless it is healthy",
+        ));
+    }
+    let hold = match query.hold.as_deref() {
+        None => HOLD,
+        Some(text) => {
+            duration::parse(text).map_err(|error| Problem::invalid(format!("`hold={text}`: {error}")))?
+        }
+    };
+    if hold > HOLD_MAX {
+        return Err(Problem::invalid("`hold` is a duration up to `168h`"));
+    }
+    Ok(Some(Trial { instances, hold }))
 }
 
 /// The entity tags of `If-Match`, which is required.

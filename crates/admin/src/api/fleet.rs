@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
-use super::{App, Body, Operation, json, json_body, text};
+use super::{App, Body, Caller, Operation, if_match, json, json_body, text};
+use crate::canary::CanaryView;
+use crate::command::Command;
 use crate::counts::packed::{self, KIND};
 use crate::counts::{ARMS_MAX, CountsQuestion};
 use crate::fleet::FleetView;
@@ -46,6 +48,26 @@ pub(super) fn operations() -> Vec<Operation> {
             response: vec![text(ledger::KIND)],
             problems: &[404, 421, 503],
             handler: || get(series),
+        },
+        Operation {
+            method: "get",
+            path: "/api/v1/fleet/canary",
+            summary: "The config that some instances of the fleet try, or the last one, with its verdict",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<CanaryView>()],
+            problems: &[404],
+            handler: || get(canary),
+        },
+        Operation {
+            method: "delete",
+            path: "/api/v1/fleet/canary",
+            summary: "Take the config back that some instances of the fleet try; with If-Match, only if it still has this id",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<CanaryView>()],
+            problems: &[403, 404, 409, 412, 503, 507],
+            handler: || delete(withdraw),
         },
     ]
 }
@@ -91,4 +113,20 @@ async fn series(State(state): App) -> Result<Response, Problem> {
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the counts could not be read");
     let bytes = read.await.map_err(failed)??;
     Ok(([(header::CONTENT_TYPE, ledger::KIND)], bytes).into_response())
+}
+
+async fn canary(State(state): App) -> Result<Json<CanaryView>, Problem> {
+    let canary = state.fleet().ok_or_else(no_fleet)?.canary;
+    let canary = canary.map(Json);
+    canary.ok_or_else(|| Problem::not_found("no config has been tried in this fleet so far"))
+}
+
+async fn withdraw(
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Json<CanaryView>, Problem> {
+    let ids = if_match(&headers);
+    let withdrawn = state.execute(|reply| Command::WithdrawCanary { ids, by, reply });
+    withdrawn.await.map(Json)
 }

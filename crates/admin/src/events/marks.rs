@@ -143,6 +143,23 @@ impl Mark {
             ),
             EventKind::FleetAway { why } => vec![mark(None, None, format!("etcd is away: {why}"))],
             EventKind::FleetBack => vec![mark(None, None, "etcd is back".to_owned())],
+            EventKind::CanaryBegun {
+                instances, summary, ..
+            } => {
+                let tried = format!("tried by {} instances: {summary}", instances.len());
+                vec![mark(None, None, tried)]
+            }
+            EventKind::CanaryPassed { revision, .. } => {
+                let passed = format!("revision {revision} is what instances have tried");
+                vec![mark(None, None, passed)]
+            }
+            EventKind::CanaryTakenBack { why, .. } => {
+                vec![mark(
+                    None,
+                    None,
+                    format!("what instances tried was taken back: {why}"),
+                )]
+            }
             EventKind::InstanceLeft { instance } => {
                 vec![mark(
                     None,

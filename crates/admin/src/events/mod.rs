@@ -115,6 +115,31 @@ pub enum EventKind {
         /// The reason, in one sentence.
         why: String,
     },
+    /// Instances of the fleet try a config before all take it.
+    CanaryBegun {
+        /// Its id.
+        id: String,
+        /// The ids of the instances.
+        instances: Vec<String>,
+        /// Summary of the changes, in one line.
+        summary: String,
+        /// The client that began it, if known.
+        by: Option<String>,
+    },
+    /// A config that instances tried is the config of all.
+    CanaryPassed {
+        /// Its id.
+        id: String,
+        /// The revision that it has become.
+        revision: u64,
+    },
+    /// A config that instances tried was taken back.
+    CanaryTakenBack {
+        /// Its id.
+        id: String,
+        /// The reason, in one sentence.
+        why: String,
+    },
     /// The outcome of a change that etcd had not answered to is known.
     FleetOutcome {
         /// The id of the write, as the answer had it.
@@ -224,6 +249,9 @@ impl EventKind {
             Self::InstanceJoined { .. } => "instance_joined",
             Self::InstanceLeft { .. } => "instance_left",
             Self::InstanceLeftOut { .. } => "instance_left_out",
+            Self::CanaryBegun { .. } => "canary_begun",
+            Self::CanaryPassed { .. } => "canary_passed",
+            Self::CanaryTakenBack { .. } => "canary_taken_back",
             Self::FleetOutcome { .. } => "fleet_outcome",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",

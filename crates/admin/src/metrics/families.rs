@@ -64,6 +64,7 @@ families! {
     FLEET_LEADER Gauge "waypost_fleet_leader" [] "1 if this instance leads the fleet, else 0.";
     FLEET_AVAILABLE Gauge "waypost_fleet_etcd_available" [] "1 if etcd answers this instance, else 0.";
     FLEET_STORE_REVISION Gauge "waypost_fleet_store_revision" [] "The revision of the store of etcd up to which this instance knows changes.";
+    FLEET_CANARY Gauge "waypost_fleet_canary" [] "1 while instances of the fleet try a config before all take it, else 0.";
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
     KEY_SET_AGE Gauge "waypost_key_set_age_seconds" ["url"] "Seconds since a key set was last fetched; absent while it has never been.";
     KEY_SET_FETCHES Counter "waypost_key_set_fetches" ["url", "result"] "Fetches of a key set by result: succeeded or failed.";

@@ -94,6 +94,10 @@ fn fleet(fleet: Option<&FleetView>, out: &mut Writer) {
             &families::FLEET_STORE_REVISION,
             fleet.map(|fleet| fleet.store_revision.unsigned_abs()),
         ),
+        (
+            &families::FLEET_CANARY,
+            fleet.map(|fleet| u64::from(fleet.canary_under_way().is_some())),
+        ),
     ] {
         out.family(family);
         if let Some(value) = value {

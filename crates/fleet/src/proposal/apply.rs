@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::config::{TEXTS_MAX, Texts, digest};
 use crate::key::{ConfigName, Folder, Key};
-use crate::proposal::{Advance, Apply, Note, Plan, PlanError, Try};
+use crate::proposal::{Advance, Apply, Note, Plan, PlanError, Try, Withdraw};
+use crate::record::WriteId;
 use crate::record::canary::{CanaryRecord, Stage};
 use crate::record::revision::{Draft, RevisionRecord, TextsRecord};
 use crate::store::StoreRevision;
@@ -49,6 +50,7 @@ impl Plan<'_> {
             texts,
             base: self.view.config.as_ref().map(|config| config.digest),
             chosen: canary.chosen,
+            routes: canary.routes,
             hold_ms: canary.hold_ms,
             age_ms: 0,
             stage: Stage::Taking,
@@ -59,14 +61,9 @@ impl Plan<'_> {
     }
 
     pub(super) fn advance(&mut self, advance: Advance) -> Result<(), PlanError> {
-        let known = self.view.canary.as_ref();
-        let known = known.filter(|known| known.value.is_under_way());
-        let known = known.ok_or(PlanError::NoCanary)?;
+        let known = self.under_way(&advance.record.id)?;
         let mut record = advance.record;
-        if known.value.id != record.id {
-            return Err(PlanError::NoCanary);
-        }
-        if known.value.fence > advance.fence.created {
+        if known.fence > advance.fence.created {
             return Err(PlanError::NotLeader);
         }
         self.rest_on_fence(&advance.fence);
@@ -79,6 +76,23 @@ impl Plan<'_> {
             self.state(advance.state)?;
         }
         self.record(&Key::Canary, &record)
+    }
+
+    pub(super) fn withdraw(&mut self, withdraw: Withdraw) -> Result<(), PlanError> {
+        let record = CanaryRecord {
+            stage: Stage::TakenBack(withdraw.why),
+            age_ms: 0,
+            write: Some(self.write.clone()),
+            ..self.under_way(&withdraw.id)?.clone()
+        };
+        self.record(&Key::Canary, &record)
+    }
+
+    /// The canary with this id, which has to be under way.
+    fn under_way(&self, id: &WriteId) -> Result<&CanaryRecord, PlanError> {
+        let known = self.view.canary.as_ref().map(|known| &*known.value);
+        let known = known.filter(|known| known.is_under_way() && known.id == *id);
+        known.ok_or(PlanError::NoCanary)
     }
 
     pub(super) fn note(&mut self, note: Note) -> Result<(), PlanError> {

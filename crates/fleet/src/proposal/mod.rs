@@ -31,6 +31,8 @@ pub enum Intent {
     Try(Try),
     /// Of the leader: the next stage of the config that is tried, or just its age.
     Advance(Box<Advance>),
+    /// The end of the config that is tried. Anyone may want it, and it needs no leader.
+    Withdraw(Withdraw),
     /// Of the leader: the revision of a config that was put into the store by other means.
     Note(Note),
     /// Dials, drains, rollouts and certificates.
@@ -57,6 +59,8 @@ pub struct Try {
     pub draft: Draft,
     /// The instances that try it, as [`choose`](crate::canary::choose) has chosen them.
     pub chosen: Vec<String>,
+    /// The routes whose splits it changes.
+    pub routes: Vec<String>,
     /// The time in milliseconds that it has to be healthy at all of them.
     pub hold_ms: u64,
 }
@@ -70,6 +74,15 @@ pub struct Advance {
     pub state: State,
     /// The right of the leader.
     pub fence: Fence,
+}
+
+/// The end of the config that is tried: all go back to the config of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdraw {
+    /// The config that is tried.
+    pub id: WriteId,
+    /// The reason, in one sentence.
+    pub why: String,
 }
 
 /// The revision of the config that lies in the store.
@@ -198,6 +211,7 @@ impl Intent {
             Self::Apply(apply) => draft.apply(apply)?,
             Self::Try(canary) => draft.canary(canary)?,
             Self::Advance(advance) => draft.advance(*advance)?,
+            Self::Withdraw(withdraw) => draft.withdraw(withdraw)?,
             Self::Note(note) => draft.note(note)?,
             Self::State(state) => draft.state(state)?,
         }

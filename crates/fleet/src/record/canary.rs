@@ -10,8 +10,11 @@ use crate::text::Digest;
 /// The most instances that are chosen by name.
 const CHOSEN_MAX: usize = 10_000;
 
+/// The most routes that are named.
+const ROUTES_MAX: usize = 100_000;
+
 /// The longest hold in milliseconds: a week.
-const HOLD_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+pub const HOLD_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 
 /// A config that some instances try first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,9 @@ pub struct CanaryRecord {
     pub base: Option<Digest>,
     /// The instances that try it. The first is the one that was asked.
     pub chosen: Vec<String>,
+    /// The routes whose splits it changes, which are not dialed meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<String>,
     /// The time in milliseconds that it has to be healthy at all of them.
     pub hold_ms: u64,
     /// The time in milliseconds in the present stage.
@@ -72,6 +78,8 @@ impl Record for CanaryRecord {
     fn check(&self) -> Result<(), RecordError> {
         self.draft.check()?;
         self.texts.check()?;
+        at_most(&self.routes, ROUTES_MAX, "routes")?;
+        self.routes.iter().try_for_each(|route| name(route, "routes"))?;
         ensure(!self.chosen.is_empty(), "chosen", "it is empty")?;
         at_most(&self.chosen, CHOSEN_MAX, "chosen")?;
         self.chosen

@@ -37,13 +37,19 @@ pub struct InstanceRecord {
     /// The config that it tries for the fleet, if that is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<WriteId>,
-    /// True if it serves, and has obeyed all that it knows of.
+    /// True if it serves well, and has obeyed all that it knows of.
     #[serde(default)]
     pub healthy: bool,
+    /// The reason for which requests do not fare well with the config that it tries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<String>,
     /// All that it could not obey.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<InstanceErrorRecord>,
 }
+
+/// The longest reason for which an instance is not healthy.
+const UNHEALTHY_BYTES_MAX: usize = 4000;
 
 /// Something that an instance could not obey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +69,9 @@ impl Record for InstanceRecord {
         name(&self.version, "version")?;
         if let Some(admin) = &self.admin {
             name(admin, "admin")?;
+        }
+        if let Some(unhealthy) = &self.unhealthy {
+            at_most(unhealthy.as_bytes(), UNHEALTHY_BYTES_MAX, "unhealthy")?;
         }
         if let Some(host) = &self.host {
             name(host, "host")?;

@@ -18,6 +18,7 @@ use crate::source::disk::write::{CommitError, Prepared};
 use crate::state::StoreError;
 use crate::state::revision::Origin;
 use crate::state::revisions;
+use crate::state::shared::canary::Tried;
 use crate::texts::Texts;
 
 /// An error of activating a config. Nothing has changed then.
@@ -41,6 +42,8 @@ pub(super) struct Activation {
     if_unstorable: IfUnstorable,
     /// The time of the revert, unless the config is confirmed.
     pub(super) reverts_at: Option<Timestamp>,
+    /// The instances of the fleet that try it before all take it.
+    pub(super) tried: Option<Tried>,
 }
 
 /// The treatment of a config whose revision cannot be stored.
@@ -60,6 +63,7 @@ impl Activation {
             by: None,
             if_unstorable: IfUnstorable::Remember,
             reverts_at: None,
+            tried: None,
         }
     }
 
@@ -70,6 +74,15 @@ impl Activation {
             by: Some(by),
             if_unstorable: IfUnstorable::Refuse,
             reverts_at,
+            tried: None,
+        }
+    }
+
+    /// Of a config that `by` sent, for some instances to try it first.
+    pub(super) fn trial(by: String, tried: Tried) -> Self {
+        Self {
+            tried: Some(tried),
+            ..Self::requested(Origin::Api, by, None)
         }
     }
 }
@@ -292,7 +305,10 @@ impl Control {
     /// Drops the dials of splits that have changed, and returns their routes. If the config may be reverted, they are kept,
     /// because they hold again then.
     async fn settle_dials(&mut self, activation: &Activation) -> Vec<String> {
-        if activation.reverts_at.is_some() {
+        if self.tries().is_some() {
+            // They hold again if it is taken back, and are dropped with its revision if it is not.
+            Vec::new()
+        } else if activation.reverts_at.is_some() {
             self.stale_dials()
         } else {
             self.drop_stale_dials().await
@@ -327,9 +343,10 @@ impl Control {
             });
         }
         self.supervisor.status(&self.in_one_line());
-        log::info(format_args!(
-            "revision {number} is in force: {}",
-            check::summary(self.gateway.generation().plan())
-        ));
+        let serves = check::summary(self.gateway.generation().plan());
+        match self.tries() {
+            None => log::info(format_args!("revision {number} is in force: {serves}")),
+            Some(id) => log::info(format_args!("canary {id} is tried here: {serves}")),
+        }
     }
 }

@@ -62,12 +62,20 @@ impl Control {
         if change.confirm.is_some() {
             self.refuse_confirmation()?;
         }
+        let trial = change
+            .canary
+            .as_ref()
+            .map(|trial| self.trial(trial))
+            .transpose()?;
         let texts = self.changed_texts(&change)?;
         let candidate = self.checked(&texts).await?;
         if change.dry_run {
             return Ok(self.dry_run(&texts, candidate).await);
         }
         let is_same = revisions::hash(&texts) == revisions::hash(&self.active);
+        if let (false, Some(trial)) = (is_same, trial) {
+            return self.begin_canary(texts, candidate, trial, change.by).await;
+        }
         if is_same && self.pending.is_some() && change.confirm.is_none() {
             return self.confirm(change.by, None).await;
         }
@@ -372,15 +380,7 @@ impl Control {
         let before = self.active.clone();
         let activated = self.activate(&texts, candidate, &activation, prepared).await;
         self.report_state();
-        let activated = activated.map_err(|error| {
-            let detail = format!("nothing has changed: {error}");
-            match error {
-                ActivateError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
-                ActivateError::Store(error) => error.problem("nothing has changed"),
-                ActivateError::Disk(CommitError::Io(_)) => Problem::not_stored(detail),
-                ActivateError::Admin(_) | ActivateError::Apply(_) => Problem::conflict(detail),
-            }
-        })?;
+        let activated = activated.map_err(not_activated)?;
         if let Some(deadline) = deadline {
             // Of several unconfirmed changes in a row, the texts on disk are those before the first.
             let reverts_to = self.pending.take().map_or(before, |pending| pending.reverts_to);
@@ -422,7 +422,7 @@ impl Control {
     }
 
     /// Notes that the active texts are on disk.
-    fn mark_on_disk(&mut self, texts: &Texts) {
+    pub(super) fn mark_on_disk(&mut self, texts: &Texts) {
         self.version = Version::of(texts);
         self.set_last_good();
         self.clear_refusal();
@@ -471,7 +471,7 @@ impl Control {
     }
 
     /// The result of a change that changes nothing.
-    fn unchanged(&self) -> Applied {
+    pub(super) fn unchanged(&self) -> Applied {
         Applied {
             revision: self.number(),
             hash: revisions::hash(&self.active),
@@ -484,10 +484,22 @@ impl Control {
                 .pending
                 .as_ref()
                 .map(|pending| timestamp_of(pending.deadline)),
+            canary: None,
             tests: None,
             moves: None,
             moves_total: None,
         }
+    }
+}
+
+/// The problem of a config that was not activated.
+pub(super) fn not_activated(error: ActivateError) -> Problem {
+    let detail = format!("nothing has changed: {error}");
+    match error {
+        ActivateError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
+        ActivateError::Store(error) => error.problem("nothing has changed"),
+        ActivateError::Disk(CommitError::Io(_)) => Problem::not_stored(detail),
+        ActivateError::Admin(_) | ActivateError::Apply(_) => Problem::conflict(detail),
     }
 }
 

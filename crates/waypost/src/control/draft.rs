@@ -42,6 +42,7 @@ impl Control {
             if_match: vec!["*".to_owned()],
             dry_run: true,
             confirm: None,
+            canary: None,
             by: String::new(),
         })?;
         let own = texts.clone();

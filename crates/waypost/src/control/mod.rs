@@ -1,11 +1,12 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
 //! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`drain`]
-//! those of endpoints, [`rollout`] the dials that turn by themselves, and [`shared`] what the other instances of a fleet
-//! want. Configs are activated by [`Control::activate`] only, which takes effect as a whole or not at all.
+//! those of endpoints, [`rollout`] the dials that turn by themselves, [`shared`] what the other instances of a fleet want, and
+//! [`canary`] what some of them try first. Configs are activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
 mod address;
+mod canary;
 mod change;
 mod dial;
 mod draft;
@@ -401,6 +402,9 @@ impl Control {
         let Some(command) = self.pass_on(command) else {
             return;
         };
+        let Some(command) = self.refuse_beside_canary(command) else {
+            return;
+        };
         // A command is carried out even if its client has gone.
         match command {
             Command::Upgrade { by, reply } => self.upgrade(by, Some(reply)),
@@ -474,6 +478,10 @@ impl Control {
             Command::Revert { if_match, by, reply } => {
                 let applied = self.revert_now(&by, if_match.as_deref()).await;
                 drop(reply.send(applied));
+            }
+            Command::WithdrawCanary { ids, by, reply } => {
+                let withdrawn = self.withdraw_canary(ids.as_deref(), &by).await;
+                drop(reply.send(withdrawn));
             }
             Command::ExplainDraft {
                 draft,

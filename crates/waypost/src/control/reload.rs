@@ -116,7 +116,9 @@ impl Control {
             count(errors, "error")
         );
         let mut mended = None;
-        if let Some(texts) = self.without_broken_files(texts, diagnostics) {
+        let without = self.without_broken_files(texts, diagnostics);
+        // What is tried is tried as a whole.
+        if let Some(texts) = without.filter(|_| self.tries().is_none()) {
             let checked = self.check(&texts).await;
             mended = checked.ok().map(|candidate| (texts, candidate));
         }

@@ -19,6 +19,7 @@ use waypost_proxy::generation::Generation;
 
 use super::Control;
 use super::activate::{Activation, Numbered};
+use super::canary::Canaries;
 use super::reload::Because;
 use super::{VERSION, dial};
 use crate::fleet::{Fleet, Known};
@@ -51,6 +52,7 @@ pub(super) struct Part {
     look_at: Instant,
     /// The end of the wait for the leader's revision of the config.
     patience_ends: Option<Instant>,
+    pub(super) canaries: Canaries,
 }
 
 impl Part {
@@ -59,7 +61,13 @@ impl Part {
             leads: false,
             look_at: Instant::now(),
             patience_ends: None,
+            canaries: Canaries::default(),
         }
+    }
+
+    /// Has [`Control::look_at_fleet`] look then, if it does not before.
+    pub(super) fn look_by(&mut self, time: Instant) {
+        self.look_at = self.look_at.min(time);
     }
 
     /// The time of the next call of [`Control::look_at_fleet`].
@@ -83,12 +91,15 @@ impl Control {
         // The dials that come with a config count from its first request on.
         let live = view.instances.len();
         let before = self.take_view(view);
+        self.begin_or_end_trial().await;
         self.take_config().await;
         self.share_rates(live);
         if let Some(before) = &before {
             self.tell_turns(before);
         }
         self.take_lead(before.is_some()).await;
+        self.judge_canary().await;
+        self.judge_health();
         self.report_instance();
     }
 
@@ -228,6 +239,17 @@ impl Control {
         summary: &str,
         activation: &Activation,
     ) -> Result<Numbered, StoreError> {
+        if let Some(tried) = &activation.tried {
+            let (by, summary) = (activation.by.clone(), summary.to_owned());
+            let revision = self.state.revisions.next(activation.origin, by, summary, texts);
+            self.state.begin_canary(&revision, texts, tried).await?;
+            self.read_own();
+            return Ok(Numbered {
+                number: self.number(),
+                is_new: false,
+                dials_dropped: Vec::new(),
+            });
+        }
         let is_requested = activation.origin != Origin::Etcd;
         let known = self.source.shared().and_then(|shared| shared.number_of(texts));
         let before = self.gateway.generation();
@@ -322,7 +344,14 @@ impl Control {
             canary: trying.clone(),
             why: failed.message.chars().take(WHY_CHARS_MAX).collect(),
         });
-        let errors: Vec<InstanceErrorRecord> = errors.collect();
+        let canaries = self.part.as_ref().map(|part| &part.canaries);
+        let unhealthy = canaries.and_then(|canaries| canaries.unhealthy.clone());
+        let of_former = source.does_not_try().map(|id| InstanceErrorRecord {
+            revision: None,
+            canary: Some(id),
+            why: "its process was started anew".to_owned(),
+        });
+        let errors: Vec<InstanceErrorRecord> = errors.chain(of_former).collect();
         let is_tried = trying.is_some() && errors.is_empty();
         shared.fleet.report(InstanceRecord {
             admin: self.reachable_at(),
@@ -339,7 +368,8 @@ impl Control {
             since: (number > 0).then_some(self.since),
             obeys: shared.obeyed().rules,
             canary: trying.filter(|_| is_tried),
-            healthy: errors.is_empty(),
+            healthy: errors.is_empty() && unhealthy.is_none(),
+            unhealthy,
             errors,
         });
     }

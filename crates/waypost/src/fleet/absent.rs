@@ -9,6 +9,7 @@ use waypost_admin::command::Command;
 use waypost_admin::state::AppState;
 use waypost_fleet::key::Prefix;
 use waypost_fleet::proposal::Intent;
+use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::view::{Fence, View};
 
@@ -40,6 +41,10 @@ impl Fleet {
     }
 
     pub(crate) fn id(&self) -> &str {
+        match *self {}
+    }
+
+    pub(crate) fn has_met(&self, _: &WriteId) -> bool {
         match *self {}
     }
 

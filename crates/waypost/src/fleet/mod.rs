@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use waypost_admin::counts::CountsQuestion;
 use waypost_admin::problem::Problem;
 use waypost_fleet::proposal::PlanError;
+use waypost_fleet::record::WriteId;
 use waypost_fleet::view::View;
 use waypost_proxy::observe::metrics::arm::ArmReading;
 
@@ -83,6 +84,8 @@ pub(crate) struct Proposed {
     pub(crate) view: Arc<View>,
     /// The number of the revision that it made.
     pub(crate) number: Option<u64>,
+    /// Its id.
+    pub(crate) write: WriteId,
 }
 
 /// A change that was not made, or not for certain.
@@ -118,9 +121,9 @@ impl ProposeError {
             Self::Unknown { .. } => Problem::outcome_unknown(text),
             Self::Denied(_) => Problem::forbidden_by_store(text),
             Self::Refused(_) => Problem::not_stored(text),
-            Self::Senseless(PlanError::CanaryUnderWay | PlanError::NotLeader | PlanError::NoConfig) => {
-                Problem::conflict(text)
-            }
+            Self::Senseless(
+                PlanError::CanaryUnderWay | PlanError::NoCanary | PlanError::NotLeader | PlanError::NoConfig,
+            ) => Problem::conflict(text),
             Self::Senseless(_) => Problem::invalid(text),
         }
     }

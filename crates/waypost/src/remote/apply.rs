@@ -7,20 +7,48 @@ use waypost_admin::api::config::{File, Files};
 use waypost_admin::command::Applied;
 use waypost_config::Kind;
 
-use super::{Client, refused, show};
+use super::client::segment;
+use super::{Client, Response, canary, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
+use crate::output;
 use crate::source::Source;
 use crate::texts::file_name;
 
-/// Replaces the config of the gateway by the one at `path`.
-pub(crate) fn apply(
-    admin: &AdminArgs,
-    path: &Path,
-    dry_run: bool,
-    confirm: Option<&str>,
-    format: Format,
-) -> anyhow::Result<Outcome> {
+/// The way in which a config is applied.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// At once.
+    Now,
+    /// Not at all: it is only checked.
+    DryRun,
+    /// Until this time, unless it is confirmed.
+    Confirm(String),
+    /// At some instances of a fleet first.
+    Canary {
+        /// Their number, or their share.
+        instances: String,
+        /// The time that it has to be healthy.
+        hold: String,
+    },
+}
+
+impl Way {
+    /// The query that asks for it.
+    fn query(&self) -> String {
+        match self {
+            Self::Now => String::new(),
+            Self::DryRun => "?dry_run=true".to_owned(),
+            Self::Confirm(wait) => format!("?confirm={}", segment(wait)),
+            Self::Canary { instances, hold } => {
+                format!("?canary={}&hold={}", segment(instances), segment(hold))
+            }
+        }
+    }
+}
+
+/// Replaces the config of the gateway by the one at `path`. A canary is followed to its verdict.
+pub(crate) fn apply(admin: &AdminArgs, path: &Path, way: &Way, format: Format) -> anyhow::Result<Outcome> {
     let client = Client::new(admin)?;
     let texts = Source::at(path).read_once()?;
     // The present version is to be replaced; a change in between is refused.
@@ -28,16 +56,11 @@ pub(crate) fn apply(
         Ok((_, tag)) => tag,
         Err(problem) => return refused(&problem, format),
     };
-    let mut target = "/api/v1/config?".to_owned();
-    if dry_run {
-        target.push_str("dry_run=true&");
-    }
-    if let Some(confirm) = confirm {
-        target.push_str(&format!("confirm={}", super::client::segment(confirm)));
-    }
-    let target = target.trim_end_matches(['?', '&']);
-    let answer = match (texts.kind, &texts.sources[..]) {
-        (Kind::File, [source]) => client.put(target, "application/yaml", Some(&tag), source.text.to_vec())?,
+    let target = format!("/api/v1/config{}", way.query());
+    let answer: Response<Applied> = match (texts.kind, &texts.sources[..]) {
+        (Kind::File, [source]) => {
+            client.put(&target, "application/yaml", Some(&tag), source.text.to_vec())?
+        }
         _ => {
             let mut files = Files { files: Vec::new() };
             for source in &texts.sources {
@@ -50,14 +73,26 @@ pub(crate) fn apply(
                 });
             }
             client.put(
-                target,
+                &target,
                 "application/json",
                 Some(&tag),
                 serde_json::to_vec(&files)?,
             )?
         }
     };
-    show(answer, format, in_words)
+    match &answer {
+        Ok(Applied {
+            canary: Some(canary),
+            warnings,
+            ..
+        }) => {
+            if format == Format::Text {
+                output::print(&warnings_in_words(warnings))?;
+            }
+            canary::follow(&client, canary, format)
+        }
+        _ => show(answer, format, in_words),
+    }
 }
 
 /// Confirms the change that waits for it.
@@ -75,9 +110,9 @@ pub(crate) fn roll_back(admin: &AdminArgs, number: u64, format: Format) -> anyho
     show(Client::new(admin)?.act("POST", &path, None)?, format, in_words)
 }
 
-fn in_words(applied: &Applied) -> String {
+fn warnings_in_words(warnings: &[serde_json::Value]) -> String {
     let mut text = String::new();
-    for warning in &applied.warnings {
+    for warning in warnings {
         let word = |key: &str| warning[key].as_str().unwrap_or_default();
         text.push_str(&format!(
             "{}:{}:{}: warning[{}]: {}\n",
@@ -88,6 +123,11 @@ fn in_words(applied: &Applied) -> String {
             word("message")
         ));
     }
+    text
+}
+
+fn in_words(applied: &Applied) -> String {
+    let mut text = warnings_in_words(&applied.warnings);
     text.push_str(&match (applied.dry_run, applied.changed) {
         (true, _) => format!(
             "it would be accepted: {}; revision {} stays in force\n",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use waypost_admin::fleet::FleetView;
 
 use super::table::Table;
-use super::{Client, refused};
+use super::{Client, canary, refused};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::output;
@@ -47,6 +47,19 @@ fn in_words(fleet: &FleetView) -> String {
     }
     line("revision", &number(fleet.revision));
     line("leader", fleet.leader.as_deref().unwrap_or("-"));
+    if let Some(canary) = fleet.canary_under_way() {
+        let by = canary.by.as_ref().map(|by| format!(" by {by}"));
+        line(
+            "canary",
+            &format!(
+                "{}{} is tried by {}: {}",
+                canary.id,
+                by.unwrap_or_default(),
+                canary.instances(),
+                canary::progress(canary)
+            ),
+        );
+    }
     for trouble in &fleet.troubles {
         line("trouble", trouble);
     }
@@ -71,6 +84,9 @@ fn in_words(fleet: &FleetView) -> String {
                 None => String::new(),
             };
             let _ = writeln!(text, "{}: {of}{}", instance.id, error.why);
+        }
+        if let Some(why) = &instance.unhealthy {
+            let _ = writeln!(text, "{}: {why}", instance.id);
         }
     }
     text
@@ -119,6 +135,11 @@ mod tests {
                     "canary": true, "healthy": false, "errors": [{ "revision": 12, "why": "the port is taken" }],
                 },
             ],
+            "canary": {
+                "id": "5f", "stage": "holding", "hold_ms": 60000, "time": "2026-01-02T03:04:05Z", "by": "ann",
+                "summary": "route `users` changed",
+                "instances": [{ "id": "b-2", "state": "failed", "why": "the port is taken" }, { "id": "a-1", "state": "healthy" }],
+            },
             "troubles": ["etcd: permission denied: write /waypost/prod/instances/a-1"],
         }))
         .unwrap();
@@ -130,6 +151,7 @@ status     needs attention
 etcd       etcd is away since 2026-01-02T03:04:05Z: no leader; what it said last is served, and changes are refused
 revision   12
 leader     b-2
+canary     5f by ann is tried by b-2, a-1: 1 of 2 have it; it passes once all have been healthy for 1m
 trouble    etcd: permission denied: write /waypost/prod/instances/a-1
 
 INSTANCE  STATE          REVISION  SINCE                 VERSION  ADMIN

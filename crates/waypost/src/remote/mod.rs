@@ -1,6 +1,7 @@
 //! The commands that talk to a running gateway through its admin API.
 
 pub(crate) mod apply;
+pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod dial;
 pub(crate) mod fleet;

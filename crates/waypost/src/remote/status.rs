@@ -153,6 +153,12 @@ fn in_words(status: &Status) -> String {
                 count(fleet.instances, "instance")
             ),
         );
+        if let Some(canary) = &fleet.canary {
+            line(
+                "canary",
+                &format!("{} is tried by {}", canary.id, canary.instances()),
+            );
+        }
         for trouble in fleet.away().iter().chain(&fleet.troubles) {
             line("", trouble);
         }

@@ -8,6 +8,7 @@ use waypost_config::{Kind, Source};
 use waypost_fleet::config::{self, Config, digest};
 use waypost_fleet::key::Key;
 use waypost_fleet::record::WriteId;
+use waypost_fleet::record::canary::CanaryRecord;
 use waypost_fleet::view::View;
 
 use super::disk::material;
@@ -52,17 +53,32 @@ impl Shared {
 
     /// Returns true if this instance tries a config for the others.
     pub(crate) fn is_trying(&self) -> bool {
-        let wanted = self.wanted();
-        let of_all = self.view.config.as_ref();
-        wanted
-            .zip(of_all)
-            .is_some_and(|(wanted, of_all)| !Arc::ptr_eq(wanted, of_all))
+        self.trying().is_some()
     }
 
     /// The config that this instance tries for the others.
     pub(crate) fn trying(&self) -> Option<WriteId> {
-        let canary = self.view.canary.as_ref().filter(|_| self.is_trying())?;
-        Some(canary.value.id.clone())
+        self.view.canary_config.as_ref()?;
+        let canary = self.chosen_for()?;
+        (!self.fleet.has_met(&canary.id)).then(|| canary.id.clone())
+    }
+
+    /// The config that this instance does not try: an earlier process of it was chosen.
+    pub(crate) fn does_not_try(&self) -> Option<WriteId> {
+        let canary = self.chosen_for()?;
+        self.fleet.has_met(&canary.id).then(|| canary.id.clone())
+    }
+
+    /// The canary under way that this instance was chosen for.
+    fn chosen_for(&self) -> Option<&CanaryRecord> {
+        let canary = &*self.view.canary.as_ref()?.value;
+        canary.is_tried_by(self.fleet.id()).then_some(canary)
+    }
+
+    /// The texts of the canary under way.
+    pub(crate) fn canary_texts(&self) -> Option<Texts> {
+        let config = self.view.canary_config.as_ref()?;
+        Some(self.named(&config.texts))
     }
 
     /// The number of the revision that has these texts, if it is the newest one.
@@ -82,7 +98,10 @@ impl Shared {
     }
 
     fn wanted(&self) -> Option<&Arc<Config>> {
-        self.view.config_of(self.fleet.id())
+        match self.is_trying() {
+            true => self.view.canary_config.as_ref(),
+            false => self.view.config.as_ref(),
+        }
     }
 
     pub(super) fn name(&self) -> String {

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use waypost_admin::problem::Problem;
+use waypost_fleet::record::WriteId;
+use waypost_fleet::record::canary::CanaryRecord;
 use waypost_fleet::view::View;
 
 use crate::checksummed::{self, Damaged, create_directory};
@@ -28,6 +30,7 @@ use crate::fleet::{Fleet, ProposeError};
 use crate::state::dials::Dials;
 use crate::state::revision::Revision;
 use crate::state::revisions::Revisions;
+use crate::state::shared::canary::Tried;
 use crate::state::shared::{Shared, records, shared_texts};
 use crate::texts::Texts;
 
@@ -246,6 +249,40 @@ impl State {
         let number = shared.note(revision.draft(), &dials).await?;
         self.obey_own(dials);
         Ok(number)
+    }
+
+    /// Stores a config that some instances of a fleet try, and obeys it.
+    pub(crate) async fn begin_canary(
+        &mut self,
+        revision: &Revision,
+        texts: &Texts,
+        tried: &Tried,
+    ) -> Result<(), StoreError> {
+        let Some(shared) = &mut self.shared else {
+            return Ok(());
+        };
+        let begun = shared.begin_canary(shared_texts(texts), revision.draft(), tried);
+        Ok(begun.await?)
+    }
+
+    /// Stores the next stage of what instances try, as the leader, and the dials that change along.
+    pub(crate) async fn advance_canary(
+        &self,
+        record: CanaryRecord,
+        dials: &Dials,
+    ) -> Result<(), ProposeError> {
+        match &self.shared {
+            Some(shared) => shared.advance_canary(record, dials).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes back what instances try.
+    pub(crate) async fn withdraw_canary(&self, id: &WriteId, why: String) -> Result<(), ProposeError> {
+        match &self.shared {
+            Some(shared) => shared.withdraw_canary(id, why).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes over what this instance has just written.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use waypost_fleet::canary::{ChooseError, Clock, Count, Verdict, choose, verdict};
-use waypost_fleet::proposal::{Advance, Try};
+use waypost_fleet::canary::{ChooseError, Clock, Count, choose};
+use waypost_fleet::proposal::{Advance, Try, Withdraw};
 use waypost_fleet::record::Record as _;
 use waypost_fleet::record::canary::Stage;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
@@ -12,6 +12,26 @@ use waypost_fleet::view::Fence;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The verdict about a canary.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    UnderWay,
+    Passed(u64),
+    TakenBack(String),
+    Unknown,
+}
+
+fn verdict(view: &View, id: &WriteId) -> Verdict {
+    match &view.canary {
+        Some(canary) if canary.value.id == *id => match &canary.value.stage {
+            Stage::Taking | Stage::Holding => Verdict::UnderWay,
+            Stage::Passed(number) => Verdict::Passed(*number),
+            Stage::TakenBack(why) => Verdict::TakenBack(why.clone()),
+        },
+        _ => Verdict::Unknown,
+    }
+}
 
 /// A fleet of five, whose first instance leads, with a canary on two of them.
 struct Trial {
@@ -32,6 +52,7 @@ fn instance(canary: Option<&WriteId>) -> InstanceRecord {
         obeys: StoreRevision(1),
         canary: canary.cloned(),
         healthy: true,
+        unhealthy: None,
         errors: Vec::new(),
     }
 }
@@ -53,6 +74,7 @@ impl Trial {
             texts: texts(&[("a.yaml", "new")]),
             draft: draft(),
             chosen,
+            routes: Vec::new(),
             hold_ms: u64::try_from(hold.as_millis()).unwrap(),
         }));
         Self {
@@ -122,7 +144,7 @@ fn canary_that_holds_becomes_the_config_of_all() {
 #[test]
 fn canary_is_taken_back_for_whatever_goes_wrong() {
     type Happens = fn(&mut Trial);
-    let checks: [(Happens, u32, &str); 6] = [
+    let checks: [(Happens, u32, &str); 7] = [
         (|_| {}, 65, "`i3` has not taken it in 60 s"),
         (
             |trial| {
@@ -142,7 +164,20 @@ fn canary_is_taken_back_for_whatever_goes_wrong() {
                 trial.report("i0", &record);
             },
             1,
-            "`i0` is not healthy with it",
+            "`i0`: it is not healthy with it",
+        ),
+        (
+            |trial| {
+                trial.take();
+                trial.judge(5);
+                for id in ["i0", "i3"] {
+                    let mut record = instance(Some(&trial.id));
+                    record.unhealthy = Some("none answers".to_owned());
+                    trial.report(id, &record);
+                }
+            },
+            1,
+            "`i3`: none answers; `i0`: none answers",
         ),
         // It was started anew.
         (
@@ -152,7 +187,7 @@ fn canary_is_taken_back_for_whatever_goes_wrong() {
                 trial.report("i3", &instance(None));
             },
             1,
-            "`i3` is not healthy with it",
+            "`i3`: it does not try it any more",
         ),
         (
             |trial| {
@@ -216,6 +251,76 @@ fn hold_goes_on_under_another_leader_and_not_for_one_that_stood_still() {
 }
 
 #[test]
+fn hold_is_over_when_its_time_has_passed() {
+    let mut trial = Trial::new(30 * SECOND);
+    trial.take();
+    trial.judge(1);
+    let view = trial.world.view();
+    assert_eq!(trial.clock.remaining(&view), None, "the hold has just begun");
+    trial.judge(3);
+    let view = trial.world.view();
+    assert_eq!(trial.clock.remaining(&view), Some(28 * SECOND));
+}
+
+#[test]
+fn canary_is_withdrawn_without_a_leader() {
+    let mut trial = Trial::new(30 * SECOND);
+    trial.take();
+    trial.judge(5);
+    trial.world.store.delete(&key("leader/1"));
+    let withdraw = |id: &WriteId| {
+        Intent::Withdraw(Withdraw {
+            id: id.clone(),
+            why: "`ann` took it back".to_owned(),
+        })
+    };
+    let view = trial.world.view();
+    let another = WriteId::new("another").unwrap();
+    assert_eq!(
+        trial.world.plan(&view, withdraw(&another)),
+        Err(PlanError::NoCanary)
+    );
+    let id = trial.id.clone();
+    trial.world.carry_out(withdraw(&id));
+    let why = "`ann` took it back".to_owned();
+    trial.check(&Verdict::TakenBack(why), "old", "old");
+    let view = trial.world.view();
+    assert_eq!(trial.world.plan(&view, withdraw(&id)), Err(PlanError::NoCanary));
+}
+
+#[test]
+fn canary_that_is_none_is_named_and_not_obeyed() {
+    for (change, why) in [
+        ("chosen", "`chosen`: it is empty"),
+        ("fence", "`fence`: no leader of this store has written it"),
+        ("texts", "missing field"),
+    ] {
+        let mut trial = Trial::new(30 * SECOND);
+        let view = trial.world.view();
+        let mut record = serde_json::to_value(&*view.canary.as_ref().unwrap().value).unwrap();
+        match change {
+            "chosen" => record["chosen"] = serde_json::json!([]),
+            "fence" => record["fence"] = serde_json::json!(1_000_000),
+            _ => drop(record.as_object_mut().unwrap().remove("texts")),
+        }
+        trial.world.store.put(&key("canary"), record.to_string());
+        trial.check(&Verdict::Unknown, "old", "old");
+        let view = trial.world.view();
+        let troubles: Vec<String> = view.troubles().map(|trouble| trouble.why.clone()).collect();
+        assert!(troubles.iter().any(|told| told.contains(why)), "{troubles:?}");
+        // The next one is written over it.
+        trial.world.carry_out(Intent::Try(Try {
+            texts: texts(&[("a.yaml", "newer")]),
+            draft: draft(),
+            chosen: vec!["i1".to_owned()],
+            routes: Vec::new(),
+            hold_ms: 0,
+        }));
+        assert!(trial.world.view().canary.is_some());
+    }
+}
+
+#[test]
 fn another_apply_has_to_wait() {
     let mut trial = Trial::new(30 * SECOND);
     let view = trial.world.view();
@@ -225,6 +330,7 @@ fn another_apply_has_to_wait() {
         texts: texts(&[("a.yaml", "newer")]),
         draft: draft(),
         chosen: vec!["i1".to_owned()],
+        routes: Vec::new(),
         hold_ms: 0,
     });
     assert_eq!(trial.world.plan(&view, another), Err(PlanError::CanaryUnderWay));
@@ -236,6 +342,7 @@ fn another_apply_has_to_wait() {
         texts: texts(&[("a.yaml", "2")]),
         draft: draft(),
         chosen: vec!["i1".to_owned()],
+        routes: Vec::new(),
         hold_ms: 0,
     }));
     assert!(!world.commit(&late));

@@ -360,6 +360,7 @@ impl Gateway {
             obeys: view.rules,
             canary: canary.map(|canary| canary.value.id.clone()),
             healthy: true,
+            unhealthy: None,
             errors: Vec::new(),
         };
         let value = record.to_value();
@@ -517,6 +518,7 @@ impl Gateway {
                     texts: config(random),
                     draft: draft(),
                     chosen,
+                    routes: Vec::new(),
                     hold_ms: 5000,
                 })
             }

@@ -57,6 +57,7 @@ fn instance(number: usize, revision: u64, obeys: StoreRevision) -> InstanceRecor
         obeys,
         canary: None,
         healthy: true,
+        unhealthy: None,
         errors: Vec::new(),
     }
 }

@@ -65,6 +65,17 @@ impl Control {
         );
     }
 
+    /// The first route with a change of weights that is gone to in steps.
+    pub(in crate::control) fn first_in_steps(
+        &self,
+        before: &Generation,
+        after: &Generation,
+    ) -> Option<String> {
+        let held_back = self.changes_in_steps(before, after, "config");
+        let first = held_back.first()?.lead()?;
+        Some(first.route.clone())
+    }
+
     /// Takes rollouts of a config back that was not activated.
     pub(in crate::control) async fn take_back_changes(&mut self, before: Option<Dials>) {
         let Some(before) = before else { return };

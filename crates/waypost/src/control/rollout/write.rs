@@ -24,8 +24,9 @@ impl Control {
     pub(super) fn unwritten(&self) -> Option<String> {
         let mut rollouts = self.state.dials.rollouts.iter();
         let (lead, _) = rollouts.find(|(_, rollout)| rollout.is_unwritten && rollout.end.is_some())?;
-        // The config is another gateway's.
-        self.state.is_claimed().then(|| lead.clone())
+        // The config is another gateway's, or one that is tried.
+        let may_write = self.state.is_claimed() && self.canary_under_way().is_none();
+        may_write.then(|| lead.clone())
     }
 
     /// Puts the weights of a rollout that succeeded into the config, as a revision, and notes it.

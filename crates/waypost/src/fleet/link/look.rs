@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Picture, Shared, lock};
+use super::{Picture, Shared, canary, lock};
 use crate::fleet::{Availability, Known};
 use waypost_admin::fleet::{FleetView, InstanceError, InstanceState, InstanceView};
 use waypost_fleet::record::instance::InstanceRecord;
@@ -87,6 +87,7 @@ impl Shared {
             instance(id, &record.value, state, leader.as_deref() == Some(id))
         });
         let instances: Vec<InstanceView> = instances.collect();
+        let canary = canary::view(&view);
         let (away_since, why) = match picture.availability {
             Availability::Available => (None, None),
             Availability::Away { since, why } => (Some(since), Some(why)),
@@ -108,6 +109,7 @@ impl Shared {
             instance: self.id.clone(),
             leader,
             instances,
+            canary,
             troubles,
         }
     }
@@ -157,6 +159,7 @@ fn instance(id: &str, record: &InstanceRecord, state: InstanceState, leads: bool
         obeys: record.obeys.0,
         canary: record.canary.is_some(),
         healthy: record.healthy,
+        unhealthy: record.unhealthy.clone(),
         errors: errors.collect(),
     }
 }

@@ -1,11 +1,12 @@
 //! The fleet in etcd: what the tasks share, and the handle.
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
-//! [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost,
-//! [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
-//! that the admin API shows.
+//! [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost, [`sweep`]
+//! deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`]
+//! and [`canary`] make the picture that the admin API shows.
 
 mod cache;
+mod canary;
 mod counts;
 mod follow;
 mod identity;
@@ -20,6 +21,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -36,6 +38,7 @@ use waypost_etcd::key::KeyRange;
 use waypost_etcd::options::Options;
 use waypost_etcd::revision::LeaseId;
 use waypost_fleet::key::{Folder, Prefix};
+use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::replica::Replica;
 use waypost_fleet::store::StoreRevision;
@@ -72,6 +75,8 @@ struct Shared {
     /// The record of this instance.
     standing: watch::Sender<Option<InstanceRecord>>,
     presence: watch::Sender<Presence>,
+    /// The canaries that were under way when this process came to know of the fleet: an earlier one of this instance was chosen.
+    met: Mutex<BTreeSet<WriteId>>,
     /// The lease of this instance, while there is one.
     lease: watch::Sender<Option<LeaseId>>,
     settling: Mutex<Settling>,
@@ -125,6 +130,7 @@ impl Fleet {
             }),
             standing: watch::Sender::new(None),
             presence: watch::Sender::new(Presence::default()),
+            met: Mutex::new(canary::under_way(&replica.view()).into_iter().collect()),
             lease: watch::Sender::new(None),
             settling: Mutex::default(),
             token_file: Mutex::default(),
@@ -202,6 +208,11 @@ impl Fleet {
     /// The id of this instance.
     pub(crate) fn id(&self) -> &str {
         &self.shared.id
+    }
+
+    /// Returns true if a canary was under way before this process was.
+    pub(crate) fn has_met(&self, canary: &WriteId) -> bool {
+        lock(&self.shared.met).contains(canary)
     }
 
     /// The prefix of the fleet's keys.
@@ -285,6 +296,9 @@ impl Shared {
     fn show(&self, view: &Arc<View>) {
         let before = self.picture.borrow().clone();
         lock(&self.settling).note(view.rules);
+        if before.known != Known::Read {
+            lock(&self.met).extend(canary::under_way(view));
+        }
         self.picture.send_modify(|picture| {
             picture.number += 1;
             picture.view = Arc::clone(view);
@@ -298,6 +312,7 @@ impl Shared {
 
     /// Tells who came, went and leads.
     fn tell(&self, before: &View, after: &View) {
+        canary::tell(self, before, after);
         if !Arc::ptr_eq(&before.instances, &after.instances) {
             for id in after
                 .instances

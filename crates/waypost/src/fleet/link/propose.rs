@@ -86,6 +86,7 @@ async fn propose(shared: &Arc<Shared>, obeyed: Arc<View>, intent: &Intent) -> Re
                 return Ok(Proposed {
                     view,
                     number: proposal.number,
+                    write,
                 });
             }
             // Everything else is as in the view that is obeyed.

@@ -1,6 +1,7 @@
 //! The state of a gateway in a fleet: what the view says that it obeys, and nothing else. Changes are proposed against that
 //! view, so that what another instance did meanwhile is never overwritten unseen.
 
+pub(crate) mod canary;
 mod portions;
 pub(crate) mod records;
 

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use super::*;
 
 /// Waits until an instance sees so many that are well.
-fn wait_for_instances(gateway: &Gateway, count: usize) {
+pub(super) fn wait_for_instances(gateway: &Gateway, count: usize) {
     wait_for(&format!("{count} instances"), || {
         let fleet = gateway.admin_json("/api/v1/fleet");
         let is_so = fleet["ok"] == true && fleet["instances"].as_array().unwrap().len() == count;

@@ -3,6 +3,7 @@
 //! Its clock stands still but for [`Etcd::pass`]: a lease ends when a test says so.
 
 mod away;
+mod canary;
 mod changes;
 mod figures;
 mod instances;

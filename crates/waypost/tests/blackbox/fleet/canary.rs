@@ -1,0 +1,534 @@
+//! A config that some instances try before all take it, or none does.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+
+use super::instances::wait_for_instances;
+use super::*;
+
+/// Instances that know of each other.
+fn instances<const N: usize>(etcd: &Etcd) -> [Gateway; N] {
+    let instances = std::array::from_fn(|_| etcd.instance());
+    for gateway in &instances {
+        wait_for_instances(gateway, N);
+    }
+    instances
+}
+
+fn id(gateway: &Gateway) -> String {
+    ids(gateway).0
+}
+
+/// Has so many instances try a config, this one first.
+fn begin(gateway: &Gateway, query: &str, config: &Config) -> Value {
+    let path = format!("/api/v1/config?{query}");
+    let begun = gateway.admin("PUT", &path, YAML, config.as_ref());
+    assert_eq!(begun.status(), 202, "{}", begun.text());
+    begun.json()["canary"].clone()
+}
+
+fn canary(gateway: &Gateway) -> Value {
+    gateway.admin_json("/api/v1/fleet/canary")
+}
+
+/// Waits until an instance knows of this stage.
+fn wait_for_stage(gateway: &Gateway, stage: &str) -> Value {
+    wait_for(&format!("the stage {stage}"), || {
+        let known = gateway.admin("GET", "/api/v1/fleet/canary", "", "");
+        let canary = (known.status() == 200).then(|| known.json())?;
+        (canary["stage"] == stage).then_some(canary)
+    })
+}
+
+/// Waits until an instance has gone back to the config of all, and returns why.
+fn wait_for_the_end(gateway: &Gateway) -> String {
+    let canary = wait_for_stage(gateway, "taken_back");
+    canary["why"].as_str().unwrap().to_owned()
+}
+
+/// Returns true if an instance has ever tried a config.
+fn has_tried(gateway: &Gateway) -> bool {
+    gateway.said().iter().any(|line| line.contains("is tried here"))
+}
+
+fn events(gateway: &Gateway) -> crate::support::client::Client {
+    let address = gateway.admin_address();
+    let mut events = crate::support::client::Client::connect(address);
+    events.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    assert_eq!(events.response_head().status(), 200);
+    events
+}
+
+#[test]
+fn canary_that_stays_healthy_becomes_the_config_of_all() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two, three] = instances(&etcd);
+    let mut events = events(&three);
+    let config = Config::new().all_to(&b);
+    one.place("next.yaml", config.as_ref());
+    let applied = ["apply", "next.yaml", "--canary", "1", "--hold", "100ms", "--wait"];
+    let applied = one.command(&applied).expect(0);
+    let tried = format!(" is tried by {}: ", id(&one));
+    for part in [
+        &tried,
+        "`waypost fleet abort` takes it back",
+        "it has passed: revision 2 is the config of all",
+    ] {
+        assert!(applied.stdout.contains(part), "{part}: {}", applied.stdout);
+    }
+    assert!(
+        applied.stderr.contains("obeyed by 3 instances"),
+        "{}",
+        applied.stderr
+    );
+    events.expect("event: canary_begun\n");
+    events.expect("event: canary_passed\n");
+    for gateway in [&one, &two, &three] {
+        wait_for_revision(gateway, 2);
+        wait_for_body(gateway, "b");
+    }
+    assert!(has_tried(&one) && !has_tried(&two) && !has_tried(&three));
+    assert_eq!(etcd.get("config/routes.yaml").unwrap(), config.as_ref() as &str);
+    assert_eq!(etcd.keys("revisions"), ["1", "2"]);
+    let revision = two.admin_json("/api/v1/revisions/2");
+    assert_eq!(revision["origin"], "api");
+
+    // The next one, as JSON, at another instance.
+    two.place("next.yaml", Config::new().all_to(&a).as_ref());
+    let applied = [
+        "apply",
+        "next.yaml",
+        "--canary",
+        "60%",
+        "--hold",
+        "0s",
+        "--format",
+        "json",
+    ];
+    let verdict = two.command(&applied).expect(0).json();
+    assert_eq!(
+        (&verdict["stage"], &verdict["revision"]),
+        (&json!("passed"), &json!(3))
+    );
+    assert_eq!(verdict["instances"].as_array().unwrap().len(), 2, "{verdict}");
+    assert_eq!(verdict["instances"][0]["id"], id(&two));
+    wait_for_body(&three, "a");
+}
+
+#[test]
+fn asked_instance_is_the_first_and_other_changes_wait_until_it_is_taken_back() {
+    let (a, b) = (named("a"), named("b"));
+    let route = "name: users, match: { path: /* }, to: { a: 100, b: 0 }";
+    let other = "name: other, match: { path: /other }, to: { a: 1, b: 1 }";
+    let of = |users: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        services.route(users).route(other)
+    };
+    let etcd = Etcd::with(of(route));
+    let [one, two, three] = instances(&etcd);
+    let begun = begin(
+        &two,
+        "canary=1&hold=1h",
+        &of(&route.replace("100, b: 0", "0, b: 100")),
+    );
+    assert_eq!(body(&two), "b", "it is in force once it is acknowledged");
+    assert_eq!(begun["instances"][0]["id"], id(&two));
+    let held = wait_for_stage(&one, "holding");
+    assert_eq!(
+        (&held["id"], &held["instances"][0]["state"]),
+        (&begun["id"], &json!("healthy"))
+    );
+    wait_for_stage(&three, "holding");
+    assert_eq!([body(&one), body(&three)], ["a", "a"]);
+    assert_eq!(revision(&two), 1);
+
+    let id = begun["id"].as_str().unwrap();
+    for gateway in [&one, &two, &three] {
+        let refused = [
+            gateway.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&a).as_ref()),
+            gateway.admin(
+                "PUT",
+                "/api/v1/config?canary=1",
+                YAML,
+                Config::new().all_to(&a).as_ref(),
+            ),
+            gateway.admin("POST", "/api/v1/revisions/1/rollback", "", ""),
+            gateway.dial("users", &json!({ "a": 50, "b": 50 })),
+        ];
+        for refused in refused {
+            assert_eq!(refused.status(), 409, "{}", refused.text());
+            let text = refused.text();
+            assert!(
+                text.contains(id) && text.contains("`waypost fleet abort`"),
+                "{text}"
+            );
+        }
+        // A route that it does not change is dialed as ever.
+        let dialed = gateway.dial("other", &json!({ "a": 1, "b": 3 }));
+        assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    }
+    let shown = one.command(&["fleet"]).expect(0).stdout;
+    let line = format!("canary     {id} by ");
+    assert!(
+        shown.contains(&line) && shown.contains("1 of 1 have it"),
+        "{shown}"
+    );
+    let status = three.command(&["status"]).expect(0).stdout;
+    assert!(status.contains(&format!("{id} is tried by ")), "{status}");
+    assert!(one.metrics().contains("waypost_fleet_canary 1\n"));
+
+    let other = "If-Match: \"another\"\r\n";
+    let refused = three.admin("DELETE", "/api/v1/fleet/canary", other, "");
+    assert_eq!(refused.status(), 412, "{}", refused.text());
+    let aborted = three.command(&["fleet", "abort"]).expect(0).stdout;
+    assert!(
+        aborted.contains(&format!("canary {id} is taken back")),
+        "{aborted}"
+    );
+    wait_for_body(&two, "a");
+    assert!(wait_for_the_end(&two).contains("has taken it back"));
+    assert!(!has_tried(&one) && !has_tried(&three));
+    let again = three.command(&["fleet", "abort"]).expect(1);
+    assert!(
+        again.stderr.contains("no instance tries a config"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(etcd.keys("revisions"), ["1"]);
+    wait_for_instances(&two, 3);
+    assert!(two.metrics().contains("waypost_fleet_canary 0\n"));
+    let dialed = two.dial("users", &json!({ "a": 0, "b": 100 }));
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    wait_for_body(&one, "b");
+}
+
+#[test]
+fn canary_that_an_instance_cannot_obey_is_taken_back_and_others_never_had_it() {
+    let a = named("a");
+    let config = Config::new().all_to(&a);
+    let etcd = Etcd::with(&config);
+    let [one, two, three] = instances(&etcd);
+    // A port that only one of them can have.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    one.place("next.yaml", Config::at(port).all_to(&a).as_ref());
+    let refused = one
+        .command(&["apply", "next.yaml", "--canary", "2", "--hold", "1h"])
+        .expect(1);
+    let canary = canary(&one);
+    let second = canary["instances"][1]["id"].as_str().unwrap();
+    let expected = format!("waypost: it was taken back: `{second}`: ");
+    assert!(
+        refused.stderr.contains(&expected) && refused.stderr.contains("cannot listen on"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(etcd.keys("revisions"), ["1"]);
+    for gateway in [&one, &two, &three] {
+        wait_for_instances(gateway, 3);
+        assert_eq!(
+            gateway.admin("GET", "/api/v1/config", "", "").json()["files"][0]["text"],
+            config.as_ref() as &str
+        );
+    }
+    assert!(has_tried(&one) && !has_tried(&two) && !has_tried(&three));
+    for gateway in [&two, &three] {
+        let was_chosen = id(gateway) == second;
+        let has_refused = gateway
+            .said()
+            .iter()
+            .any(|line| line.starts_with("waypost: the change is refused"));
+        assert_eq!(was_chosen, has_refused);
+        assert_eq!(body(gateway), "a");
+    }
+}
+
+#[test]
+fn canary_that_the_asked_instance_cannot_obey_is_not_begun() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, _two] = instances(&etcd);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let refuse = |query: &str, config: &Config, status: u16, part: &str| {
+        let path = format!("/api/v1/config?{query}");
+        let refused = one.admin("PUT", &path, YAML, config.as_ref());
+        assert_eq!(refused.status(), status, "{}", refused.text());
+        assert!(refused.text().contains(part), "{part}: {}", refused.text());
+    };
+    let config = Config::at(taken.local_addr().unwrap()).all_to(&a);
+    refuse("canary=1", &config, 409, "cannot listen");
+    let failing = Config::new()
+        .all_to(&a)
+        .test("request: GET /, expect: { route: none }");
+    refuse("canary=1", &failing, 422, "the config has 1 error");
+    let good = Config::new().all_to(&a).key("drain_timeout: 7s");
+    refuse("canary=0", &good, 422, "a number of instances from 1");
+    refuse("canary=101%25", &good, 422, "a number of instances from 1");
+    refuse(
+        "canary=3",
+        &good,
+        409,
+        "3 instances are to try it, and 2 of 2 are healthy",
+    );
+    refuse("canary=1&hold=soon", &good, 422, "`hold=soon`");
+    refuse("hold=10s", &good, 422, "`hold` goes with `canary`");
+    refuse(
+        "canary=1&confirm=10s",
+        &good,
+        422,
+        "`canary` does not go with `confirm`",
+    );
+    assert_eq!(etcd.get("canary"), None);
+    let both = one.command(&["apply", "next.yaml", "--canary", "1", "--confirm", "1m"]);
+    both.expect(2);
+    let nothing = one.admin("GET", "/api/v1/fleet/canary", "", "");
+    assert_eq!(nothing.status(), 404);
+}
+
+#[test]
+fn weights_that_a_rollout_goes_to_are_not_tried() {
+    let (a, b) = (named("a"), named("b"));
+    let of = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        services.route(&format!(
+            "name: users, to: {{ {weights} }}, rollout: {{ canary: b, steps: [10, 100], at_least: 5s, requests: 0, judge: off, on_change: true }}"
+        ))
+    };
+    let etcd = Etcd::with(of("a: 100, b: 0"));
+    let [one] = instances(&etcd);
+    let path = "/api/v1/config?canary=1";
+    let refused = one.admin("PUT", path, YAML, of("a: 0, b: 100").as_ref());
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("in the steps of a rollout"),
+        "{}",
+        refused.text()
+    );
+    let started = one.admin("POST", "/api/v1/routes/users/rollout", JSON, "{}");
+    assert_eq!(started.status(), 200, "{}", started.text());
+    let refused = one.admin("PUT", path, YAML, Config::new().all_to(&a).as_ref());
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("a rollout turns the route `users`"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(etcd.get("canary"), None);
+}
+
+#[test]
+fn command_that_is_killed_changes_nothing() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two] = instances(&etcd);
+    one.place("next.yaml", Config::new().all_to(&b).as_ref());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"))
+        .args(["apply", "next.yaml", "--canary", "1", "--hold", "1h"])
+        .env("WAYPOST_ADMIN", format!("http://{}", one.admin_address()))
+        .current_dir(one.directory())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_stage(&two, "holding");
+    command.kill().unwrap();
+    command.wait().unwrap();
+    wait_for_stage(&one, "holding");
+    assert_eq!([body(&one), body(&two)], ["b", "a"]);
+    two.command(&["fleet", "abort"]).expect(0);
+    wait_for_body(&one, "a");
+}
+
+#[test]
+fn canary_goes_on_at_another_leader() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let mut one = etcd.instance();
+    wait_for("the lead", || leads(&one).then_some(()));
+    let two = etcd.instance();
+    wait_for_instances(&two, 2);
+    begin(&two, "canary=1&hold=3s", &Config::new().all_to(&b));
+    one.kill();
+    etcd.pass(Duration::from_secs(11));
+    wait_for("another leader", || leads(&two).then_some(()));
+    assert_eq!(wait_for_stage(&two, "passed")["revision"], 2);
+    wait_for_revision(&two, 2);
+    assert_eq!(body(&two), "b");
+    let three = etcd.instance();
+    wait_for_body(&three, "b");
+}
+
+#[test]
+fn canary_whose_instance_dies_is_taken_back() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let mut one = etcd.instance();
+    wait_for("the lead", || leads(&one).then_some(()));
+    let [two, three] = [etcd.instance(), etcd.instance()];
+    for gateway in [&one, &two, &three] {
+        wait_for_instances(gateway, 3);
+    }
+    begin(&two, "canary=3&hold=1h", &Config::new().all_to(&b));
+    wait_for_stage(&two, "holding");
+    let dead = id(&one);
+    one.kill();
+    etcd.pass(Duration::from_secs(11));
+    let why = wait_for_the_end(&two);
+    assert!(why.contains(&format!("`{dead}` has gone")), "{why}");
+    wait_for_the_end(&three);
+    wait_for_body(&two, "a");
+    wait_for_body(&three, "a");
+    assert_eq!(etcd.keys("revisions"), ["1"]);
+}
+
+#[test]
+fn instance_that_is_started_anew_does_not_try_again() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let one = etcd.instance();
+    wait_for("the lead", || leads(&one).then_some(()));
+    let two = etcd.instance();
+    wait_for_instances(&two, 2);
+    wait_for_instances(&one, 2);
+    begin(&two, "canary=1&hold=1h", &Config::new().all_to(&b));
+    wait_for_stage(&one, "holding");
+    let own = id(&two);
+    let two = two.restarted();
+    let why = wait_for_the_end(&one);
+    assert!(why.starts_with(&format!("`{own}`: it")), "{why}");
+    wait_for_body(&two, "a");
+    assert!(!has_tried(&two));
+}
+
+#[test]
+fn canary_with_a_service_that_fails_is_taken_back() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two] = instances(&etcd);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = SocketAddr::from((Ipv4Addr::LOCALHOST, port.port())).to_string();
+    let config = Config::new()
+        .service(&b, "")
+        .service_at(
+            "dead",
+            &[&format!("http://{dead}")],
+            "health: { path: /healthz, interval: 100ms }",
+        )
+        .route("name: dead, match: { path: /dead }, to: dead")
+        .route("name: all, to: b");
+    begin(&one, "canary=1&hold=1h", &config);
+    let why = wait_for_the_end(&two);
+    let expected = format!("`{}`: service `dead`: ", id(&one));
+    assert!(why.starts_with(&expected), "{why}");
+    wait_for_body(&one, "a");
+}
+
+#[test]
+fn text_that_is_put_by_hand_ends_a_canary() {
+    let (a, b, c) = (named("a"), named("b"), named("c"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two] = instances(&etcd);
+    begin(&one, "canary=1&hold=1h", &Config::new().all_to(&b));
+    wait_for_stage(&two, "holding");
+    etcd.put("routes.yaml", Config::new().all_to(&c));
+    assert_eq!(wait_for_the_end(&one), "the config was changed meanwhile");
+    for gateway in [&one, &two] {
+        wait_for_body(gateway, "c");
+        wait_for_revision(gateway, 2);
+    }
+}
+
+#[test]
+fn broken_text_ends_a_canary_and_the_config_before_it_stays() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two] = instances(&etcd);
+    begin(&one, "canary=1&hold=1h", &Config::new().all_to(&b));
+    wait_for_stage(&two, "holding");
+    etcd.put("routes.yaml", "routes: nonsense\n");
+    wait_for_the_end(&one);
+    for gateway in [&one, &two] {
+        wait_for_body(gateway, "a");
+        wait_for("a red status", || {
+            (gateway.admin_json("/api/v1/status")["ok"] == false).then_some(())
+        });
+    }
+    etcd.put("routes.yaml", Config::new().all_to(&b));
+    for gateway in [&one, &two] {
+        wait_for_body(gateway, "b");
+    }
+}
+
+#[test]
+fn key_that_is_put_by_hand_is_driven_or_named_and_ignored() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let [one, two] = instances(&etcd);
+    let put = |value: &str| {
+        let put = Put::new(format!("{PREFIX}/canary"), value);
+        etcd.runtime.block_on(etcd.client.put(&put)).unwrap();
+    };
+    put("{}");
+    for gateway in [&one, &two] {
+        let trouble = wait_for("the trouble", || {
+            let status = gateway.admin_json("/api/v1/status");
+            let troubles = status["fleet"]["troubles"].as_array()?.clone();
+            Some(troubles.first()?.as_str()?.to_owned())
+        });
+        assert!(trouble.starts_with("`/waypost/test/canary`: "), "{trouble}");
+        assert_eq!(body(gateway), "a");
+    }
+    // One that is begun is written over it.
+    begin(&one, "canary=1&hold=1h", &Config::new().all_to(&b));
+    wait_for_stage(&two, "holding");
+    let written = etcd.get("canary").unwrap();
+    one.command(&["fleet", "abort"]).expect(0);
+    wait_for_body(&one, "a");
+    // The leader drives what another has written.
+    let mut record: Value = serde_json::from_str(&written).unwrap();
+    record["id"] = json!("by-hand");
+    record["stage"] = json!("taking");
+    record["hold_ms"] = json!(0);
+    record["chosen"] = json!([id(&two)]);
+    put(&record.to_string());
+    for gateway in [&one, &two] {
+        let passed = wait_for_stage(gateway, "passed");
+        assert_eq!(passed["id"], "by-hand");
+        wait_for_body(gateway, "b");
+    }
+    record["id"] = json!("again");
+    record["chosen"] = json!(["nowhere"]);
+    put(&record.to_string());
+    wait_for("the end", || (canary(&one)["id"] == "again").then_some(()));
+    assert_eq!(wait_for_the_end(&one), "the config was changed meanwhile");
+}
+
+#[test]
+fn gateway_outside_of_a_fleet_has_no_canaries() {
+    let a = named("a");
+    let gateway = Gateway::to(&a);
+    let refused = gateway.admin(
+        "PUT",
+        "/api/v1/config?canary=1",
+        YAML,
+        Config::new().all_to(&a).as_ref(),
+    );
+    assert_eq!(refused.status(), 422, "{}", refused.text());
+    assert!(
+        refused.text().contains("this gateway is in none"),
+        "{}",
+        refused.text()
+    );
+    gateway.place("next.yaml", Config::new().all_to(&a).as_ref());
+    let refused = gateway
+        .command(&["apply", "next.yaml", "--canary", "25%"])
+        .expect(1);
+    assert!(
+        refused.stderr.contains("this gateway is in none"),
+        "{}",
+        refused.stderr
+    );
+    for method in ["GET", "DELETE"] {
+        let refused = gateway.admin(method, "/api/v1/fleet/canary", "", "");
+        assert_eq!(refused.status(), 404, "{}", refused.text());
+    }
+}
