@@ -39,6 +39,8 @@ pub(crate) struct Etcd {
     pub(crate) committed: BTreeSet<WriteId>,
     pub(crate) broken: Vec<String>,
     pub(crate) rollout_steps: u64,
+    pub(crate) canaries_passed: u64,
+    pub(crate) canaries_taken_back: u64,
 }
 
 impl Etcd {
@@ -97,12 +99,19 @@ impl Etcd {
         let mut transaction = transaction.clone();
         mutation.apply(&mut transaction);
         let first_candidate = self.first_candidate();
+        let tried_before = self.canary();
         if !self.store.commit(&transaction) {
             return false;
         }
         let before = self.rules().clone();
         self.record();
         let after = self.rules().clone();
+        let tried = self.canary();
+        self.judge_canary(
+            tried_before.as_ref(),
+            tried.as_ref(),
+            before.config != after.config,
+        );
         if !self.committed.insert(write.clone()) {
             self.broken.push(format!("write {write} happened twice"));
         }
@@ -168,6 +177,42 @@ impl Etcd {
                 after.step, before.step
             ));
         }
+    }
+
+    /// A canary has its stages in their order, and no config is applied beside it.
+    fn judge_canary(&mut self, before: Option<&Value>, after: Option<&Value>, is_applied: bool) {
+        let is_under_way = |canary: &Value| canary["stage"].is_string();
+        let has_passed = after.is_some_and(|after| after["stage"]["passed"].is_u64());
+        if let Some(before) = before.filter(|before| is_under_way(before)) {
+            if after.is_none_or(|after| after["id"] != before["id"]) {
+                self.broken.push("a canary took the place of another".to_owned());
+            }
+            if is_applied && !has_passed {
+                self.broken
+                    .push("a config was applied beside a canary".to_owned());
+            }
+        }
+        let (Some(before), Some(after)) = (before, after) else {
+            return;
+        };
+        if before["id"] != after["id"] || before["stage"] == after["stage"] {
+            return;
+        }
+        if !is_under_way(before) || after["stage"] == "taking" {
+            self.broken.push(format!(
+                "the stage {} of a canary follows {}",
+                after["stage"], before["stage"]
+            ));
+        }
+        self.canaries_passed += u64::from(has_passed);
+        self.canaries_taken_back += u64::from(after["stage"]["taken_back"].is_string());
+    }
+
+    /// The canary that is under way, or was last.
+    pub(crate) fn canary(&self) -> Option<Value> {
+        let name = key("canary");
+        let entry = self.store.folder(&name).next()?;
+        serde_json::from_slice(&entry.value).ok()
     }
 
     /// Compares a view with what the store said at its revision.

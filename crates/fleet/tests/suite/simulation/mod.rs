@@ -72,6 +72,8 @@ struct Figures {
     acknowledged: usize,
     revisions: i64,
     rollout_steps: u64,
+    canaries_passed: u64,
+    canaries_taken_back: u64,
     restarts: u64,
     found: usize,
     not_found: usize,
@@ -292,6 +294,8 @@ impl World {
         let mut figures = Figures {
             revisions: self.etcd.store.at().0,
             rollout_steps: self.etcd.rollout_steps,
+            canaries_passed: self.etcd.canaries_passed,
+            canaries_taken_back: self.etcd.canaries_taken_back,
             ..Figures::default()
         };
         let mut leaders = 0;
@@ -322,6 +326,10 @@ impl World {
             }
             leaders += usize::from(gateway.fence(self.now).is_some());
         }
+        let canary = self.etcd.canary();
+        if let Some(canary) = canary.filter(|canary| canary["stage"].is_string()) {
+            broken.push(format!("canary {} has no verdict in the end", canary["id"]));
+        }
         if leaders != 1 {
             broken.push(format!("{leaders} gateways lead in the end"));
         }
@@ -349,6 +357,8 @@ fn promises_hold_whatever_goes_wrong() {
         assert!(broken.is_empty(), "seed {seed}: {broken:#?}\n{figures:?}");
         all.acknowledged += figures.acknowledged;
         all.rollout_steps += figures.rollout_steps;
+        all.canaries_passed += figures.canaries_passed;
+        all.canaries_taken_back += figures.canaries_taken_back;
         all.revisions += figures.revisions;
         all.found += figures.found;
         all.not_found += figures.not_found;
@@ -358,6 +368,7 @@ fn promises_hold_whatever_goes_wrong() {
     assert!(all.acknowledged > 50 * seeds as usize, "{all:?}");
     assert!(all.rollout_steps > 20 * seeds, "{all:?}");
     assert!(all.revisions > 500 * seeds as i64, "{all:?}");
+    assert!(all.canaries_passed > 0 && all.canaries_taken_back > 0, "{all:?}");
     assert!(all.found > 0 && all.not_found > 0 && all.restarts > 0, "{all:?}");
 }
 
