@@ -18,6 +18,9 @@ use crate::text::{PART_BYTES_MAX, Parts, Stored, TEXT_BYTES_MAX};
 /// The most bytes of texts in the record of a revision.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
+/// The most bytes of texts in the record of a canary: its leader writes it again and again.
+const CANARY_BYTES_MAX: usize = 4 << 10;
+
 /// The most bytes of texts in a transaction, but for those of its revision.
 const WHOLE_BYTES_MAX: usize = PART_BYTES_MAX;
 
@@ -43,7 +46,7 @@ impl Plan<'_> {
             return Err(PlanError::NobodyChosen);
         }
         self.rest_on_config();
-        let texts = self.texts(&canary.texts, WHOLE_BYTES_MAX / 2)?;
+        let texts = self.texts(&canary.texts, CANARY_BYTES_MAX)?;
         let record = CanaryRecord {
             id: self.write.clone(),
             draft: canary.draft,
