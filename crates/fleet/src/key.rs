@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plain::is_plain;
 use crate::text::{Digest, PARTS_MAX};
 
 /// The longest prefix in bytes.
@@ -13,6 +14,9 @@ const PREFIX_BYTES_MAX: usize = 256;
 
 /// The longest key behind the prefix in bytes.
 const KEY_BYTES_MAX: usize = 4096;
+
+/// The longest id of an instance.
+pub const INSTANCE_CHARS_MAX: usize = 64;
 
 /// The prefix that a fleet's keys are under, such as `/waypost/prod`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -228,13 +232,38 @@ impl Prefix {
                 }
             }
             Some(("rollouts", route)) => Key::Rollout(unescape(route)?),
-            Some(("instances", id)) => Key::Instance(unescape(id)?),
+            Some(("instances", id)) => Key::Instance(is_instance(id).then(|| id.to_owned())?),
             Some(("leader", lease)) => Key::Candidate(unescape(lease)?),
             Some(("certificates", name)) => Key::Certificate(unescape(name)?),
             Some(_) => return None,
         };
         (self.encode(&key) == text).then_some(key)
     }
+
+    /// Returns true if a key that [`decode`](Self::decode) does not know lies where only the fleet's keys are. Among texts of the
+    /// config, other files may be, as in a directory.
+    pub fn is_astray(&self, bytes: &[u8]) -> bool {
+        let folders = [
+            Folder::Texts,
+            Folder::Revisions,
+            Folder::Dials,
+            Folder::Endpoints,
+            Folder::Rollouts,
+            Folder::Instances,
+            Folder::Leader,
+            Folder::Certificates,
+        ];
+        let mut folders = folders.into_iter();
+        folders.any(|folder| bytes.starts_with(self.folder(folder).as_bytes()))
+    }
+}
+
+/// Returns true if a text may be the id of an instance: 1 to 64 letters, digits, hyphens, dots and underscores.
+pub fn is_instance(text: &str) -> bool {
+    (1..=INSTANCE_CHARS_MAX).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
 }
 
 /// A name without slashes.
@@ -246,9 +275,10 @@ fn escape(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A name as it was; `None` if it is empty.
+/// A name as it was; `None` if it is empty, or has a character that a terminal would obey.
 fn unescape(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.replace("%2F", "/").replace("%25", "%"))
+    let is_name = !text.is_empty() && text.chars().all(is_plain);
+    is_name.then(|| text.replace("%2F", "/").replace("%25", "%"))
 }
 
 #[cfg(test)]
@@ -320,11 +350,21 @@ mod tests {
             "/waypost/prod/dials/100%",
             "/waypost/prod/endpoints/users",
             "/waypost/prod/endpoints//x",
+            "/waypost/prod/dials/a\u{1b}[31m",
+            "/waypost/prod/endpoints/users/a\n",
+            "/waypost/prod/instances/",
+            "/waypost/prod/instances/a b",
+            "/waypost/prod/instances/a%2Fb",
+            "/waypost/prod/instances/\u{202e}x",
+            "/waypost/prod/leader/1\u{7}",
             "/waypost/prod/texts/abc/0",
         ] {
             assert_eq!(prefix().decode(key.as_bytes()), None, "{key}");
         }
         assert_eq!(prefix().decode(b"/waypost/prod/dials/\xff"), None);
+        let longest = format!("/waypost/prod/instances/{}", "x".repeat(64));
+        assert!(prefix().decode(longest.as_bytes()).is_some());
+        assert_eq!(prefix().decode(format!("{longest}x").as_bytes()), None);
         let long = format!("/waypost/prod/dials/{}", "x".repeat(5000));
         assert_eq!(prefix().decode(long.as_bytes()), None);
     }
@@ -348,10 +388,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(name in "[a-z/%2F5.:-]{1,12}", other in "\\PC{1,12}") {
+        fn what_is_encoded_is_decoded(name in "[a-z/%2F5.:-]{1,12}", other in "\\PC{1,12}", id in "[A-Za-z0-9._-]{1,64}") {
             for key in [
                 Key::Dial(name.clone()),
-                Key::Instance(other.clone()),
+                Key::Instance(id),
                 Key::Endpoint { service: name, endpoint: other },
             ] {
                 let text = prefix().encode(&key);

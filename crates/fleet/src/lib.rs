@@ -13,6 +13,7 @@ pub mod config;
 pub mod coverage;
 pub mod key;
 pub mod pace;
+mod plain;
 pub mod proposal;
 pub mod record;
 pub mod replica;

@@ -6,11 +6,26 @@ use std::time::Duration;
 /// The writes of own keys in a second that the whole fleet does at most.
 const REPORTS_A_SECOND: usize = 50;
 
+/// The failures after which a wait grows no more.
+const DOUBLINGS_MAX: u32 = 2;
+
 /// The time that an instance waits before it reports something that no one waits for, such as a new revision in force.
 /// Instances with different ids wait differently long.
 pub fn report_after(live: usize, id: &str) -> Duration {
     let spread_ms = live.saturating_mul(1000) / REPORTS_A_SECOND;
     let spread_ms = u64::try_from(spread_ms).unwrap_or(u64::MAX);
+    share(spread_ms, id)
+}
+
+/// The wait before the store is asked again after so many failures in a row: a second at most, and twice as long after each,
+/// up to 4 s. Instances with different ids wait differently long, at least half of that.
+pub fn retry_after(failures: u32, id: &str) -> Duration {
+    let half_ms = 500 << failures.min(DOUBLINGS_MAX);
+    Duration::from_millis(half_ms) + share(half_ms, id)
+}
+
+/// The share of a time that belongs to an id.
+fn share(spread_ms: u64, id: &str) -> Duration {
     // FNV-1a, and the last step of MurmurHash3, as the former leaves the upper half much alike.
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -24,6 +39,19 @@ pub fn report_after(live: usize, id: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instances_come_back_at_different_times_and_less_often() {
+        for (failures, most_ms) in [(0, 1000), (1, 2000), (2, 4000), (3, 4000), (u32::MAX, 4000)] {
+            let waits = (0..1000).map(|number| retry_after(failures, &format!("gateway-{number}")));
+            let mut waits: Vec<u128> = waits.map(|wait| wait.as_millis()).collect();
+            waits.sort_unstable();
+            assert!(waits[0] >= most_ms / 2 && waits[999] < most_ms, "{failures}");
+            let half_of_them = waits[750] - waits[250];
+            assert!(half_of_them > most_ms / 5, "{failures}: {half_of_them}");
+            assert_eq!(retry_after(failures, "a"), retry_after(failures, "a"));
+        }
+    }
 
     #[test]
     fn reports_are_spread_by_the_number_of_instances() {

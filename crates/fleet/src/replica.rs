@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Config, TEXTS_MAX, Texts, digest};
-use crate::key::{ConfigName, Key, Prefix};
+use crate::key::{ConfigName, Key, Prefix, is_instance};
 use crate::record::canary::CanaryRecord;
 use crate::record::{Record, RecordError};
 use crate::store::{Change, Entry, StoreRevision};
 use crate::text::{Parts, Stored, TEXT_BYTES_MAX, TextError};
 use crate::view::{EndpointName, Kept, NUMBER_MAX, Shelf, Trouble, View};
 
-/// The longest id of an instance in an election.
-const INSTANCE_BYTES_MAX: usize = 256;
+/// The most keys astray that are named.
+const ASTRAY_MAX: usize = 20;
 
 /// The largest sealed certificate in bytes.
 const CERTIFICATE_BYTES_MAX: usize = 1 << 20;
@@ -60,8 +60,9 @@ impl Replica {
         };
         self.raw.clear();
         for entry in entries {
-            if let Some(key) = self.view.prefix.decode(&entry.key) {
-                self.put(key, &entry);
+            match self.view.prefix.decode(&entry.key) {
+                Some(key) => self.put(key, &entry),
+                None => self.put_astray(&entry.key),
             }
         }
         self.view.config = config;
@@ -79,11 +80,15 @@ impl Replica {
         let mut touches_config = false;
         let mut touches_canary = false;
         for change in changes {
-            let key = match &change {
+            let bytes = match &change {
                 Change::Put(entry) => &entry.key,
                 Change::Delete(key) => key,
             };
-            let Some(key) = self.view.prefix.decode(key) else {
+            let Some(key) = self.view.prefix.decode(bytes) else {
+                match change {
+                    Change::Put(entry) => self.put_astray(&entry.key),
+                    Change::Delete(key) => remove(&mut self.view.astray, &key),
+                }
                 continue;
             };
             if !matches!(key, Key::Instance(_) | Key::Candidate(_)) {
@@ -98,7 +103,12 @@ impl Replica {
             }
             match change {
                 Change::Put(entry) => self.put(key, &entry),
-                Change::Delete(_) => self.delete(&key),
+                Change::Delete(_) => {
+                    self.delete(&key);
+                    if let Key::Config(name) = key {
+                        self.note_gone(name, at);
+                    }
+                }
             }
         }
         self.view.at = at;
@@ -199,6 +209,9 @@ impl Replica {
                 };
                 self.raw.insert(name.clone(), raw);
                 Arc::make_mut(&mut view.config_keys).insert(name.clone(), modified);
+                if view.config_gone.contains_key(name) {
+                    Arc::make_mut(&mut view.config_gone).remove(name);
+                }
                 Ok(())
             }
             Key::Text(digest, part) => {
@@ -224,7 +237,7 @@ impl Replica {
             Key::Rollout(route) => put(&mut view.rollouts, Arc::from(&**route), entry),
             Key::Instance(id) => put(&mut view.instances, Arc::from(&**id), entry),
             Key::Candidate(_) => match std::str::from_utf8(&entry.value) {
-                Ok(id) if !id.is_empty() && id.len() <= INSTANCE_BYTES_MAX => {
+                Ok(id) if is_instance(id) => {
                     let place = (entry.created, view.prefix.encode(&key));
                     Arc::make_mut(&mut view.candidates).insert(place, id.into());
                     Ok(())
@@ -262,11 +275,17 @@ impl Replica {
             }
         };
         if let Err(why) = taken {
-            let trouble = Trouble {
-                key: view.prefix.encode(&key),
-                why,
-            };
+            let trouble = Trouble::new(view.prefix.encode(&key).as_bytes(), &why);
             Arc::make_mut(&mut view.damaged).insert(key, (modified, trouble));
+        }
+    }
+
+    /// Notes a key that is none of the fleet's, and lies among them.
+    fn put_astray(&mut self, key: &[u8]) {
+        let view = &mut self.view;
+        if view.astray.len() < ASTRAY_MAX && view.prefix.is_astray(key) && !view.astray.contains_key(key) {
+            let trouble = Trouble::new(key, "nothing has this name in a fleet");
+            Arc::make_mut(&mut view.astray).insert(key.to_vec(), trouble);
         }
     }
 
@@ -306,6 +325,18 @@ impl Replica {
         }
     }
 
+    /// Notes the deletion of a text.
+    fn note_gone(&mut self, name: ConfigName, at: StoreRevision) {
+        let gone = Arc::make_mut(&mut self.view.config_gone);
+        gone.insert(name, at);
+        if gone.len() > TEXTS_MAX
+            && let Some((oldest, _)) = gone.iter().min_by_key(|(_, at)| **at)
+        {
+            let oldest = oldest.clone();
+            gone.remove(&oldest);
+        }
+    }
+
     /// Puts the config together. If that is not possible, the last one stays.
     fn resolve_config(&mut self) {
         let resolved = self.resolved();
@@ -322,9 +353,9 @@ impl Replica {
         let Some(modified) = self.raw.values().map(|raw| raw.modified).max() else {
             return Ok(None);
         };
-        let trouble = |name: &ConfigName, why: String| Trouble {
-            key: self.view.prefix.encode(&Key::Config(name.clone())),
-            why,
+        let trouble = |name: &ConfigName, why: String| {
+            let key = self.view.prefix.encode(&Key::Config(name.clone()));
+            Trouble::new(key.as_bytes(), &why)
         };
         let mut texts = Texts::new();
         let mut bytes = 0;
@@ -401,7 +432,7 @@ fn put<K: Ord + Clone, T: Record>(shelf: &mut Shelf<K, T>, key: K, entry: &Entry
 }
 
 /// Removes a value from its shelf. A shelf that does not have it is not copied.
-fn remove<K, Q, T: ?Sized>(shelf: &mut Shelf<K, T>, key: &Q)
+fn remove<K, Q, V: Clone>(shelf: &mut Arc<BTreeMap<K, V>>, key: &Q)
 where
     K: Ord + Clone + std::borrow::Borrow<Q>,
     Q: Ord + ?Sized,

@@ -1,10 +1,11 @@
 //! A view: all that the store said at one of its revisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Config, Texts, digest};
 use crate::key::{ConfigName, Folder, Key, Prefix};
+use crate::plain::{plain, plain_bytes};
 use crate::record::canary::CanaryRecord;
 use crate::record::dial::DialRecord;
 use crate::record::drain::DrainRecord;
@@ -61,10 +62,22 @@ impl EndpointName {
 /// A key whose value is of no use, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// The key, as the store has it.
+    /// The key, as the store has it, but for what a terminal would obey.
     pub key: String,
-    /// The reason.
+    /// The reason, likewise.
     pub why: String,
+}
+
+/// The most characters of a key, and of a reason, that are told.
+const TOLD_CHARS_MAX: usize = 300;
+
+impl Trouble {
+    pub(crate) fn new(key: &[u8], why: &str) -> Self {
+        Self {
+            key: plain_bytes(key, TOLD_CHARS_MAX),
+            why: plain(why, TOLD_CHARS_MAX),
+        }
+    }
 }
 
 /// The right of a leader to write: its key in the election, which has to exist since then.
@@ -113,6 +126,9 @@ pub struct View {
     pub config_keys: Arc<BTreeMap<ConfigName, StoreRevision>>,
     /// The texts in the store that lie in parts.
     pub config_parts: Arc<BTreeMap<ConfigName, Parts>>,
+    /// The names of texts that were deleted, with the revisions at which they were; the newest
+    /// [`TEXTS_MAX`](crate::config::TEXTS_MAX) since all keys were read.
+    pub config_gone: Arc<BTreeMap<ConfigName, StoreRevision>>,
     /// Live weights by route.
     pub dials: Shelf<Arc<str>, DialRecord>,
     /// Drained endpoints.
@@ -137,6 +153,8 @@ pub struct View {
     pub swept: StoreRevision,
     /// Keys whose values are of no use, with the revisions of their last changes. Such a key counts as absent.
     pub damaged: Arc<BTreeMap<Key, (StoreRevision, Trouble)>>,
+    /// Keys in folders of the fleet that are none of its keys; not all, if there are many.
+    pub astray: Arc<BTreeMap<Vec<u8>, Trouble>>,
 }
 
 impl View {
@@ -150,6 +168,7 @@ impl View {
             config_trouble: None,
             config_keys: Arc::default(),
             config_parts: Arc::default(),
+            config_gone: Arc::default(),
             dials: Arc::default(),
             drains: Arc::default(),
             rollouts: Arc::default(),
@@ -162,6 +181,7 @@ impl View {
             parts: Arc::default(),
             swept: StoreRevision::default(),
             damaged: Arc::default(),
+            astray: Arc::default(),
         }
     }
 
@@ -191,6 +211,25 @@ impl View {
             (Some(config), true) => Some(config),
             _ => self.config.as_ref(),
         }
+    }
+
+    /// The texts that count together with those of `names`, as the same transaction changed them last: all of `names`, and others
+    /// of the store or of `before`, which may be gone from it. Of one whose deletion was not seen, it may be so.
+    pub fn changed_with(
+        &self,
+        names: &BTreeSet<ConfigName>,
+        before: &BTreeSet<ConfigName>,
+    ) -> BTreeSet<ConfigName> {
+        let changed_at =
+            |name: &ConfigName| self.config_keys.get(name).or_else(|| self.config_gone.get(name));
+        let revisions: BTreeSet<StoreRevision> = names.iter().filter_map(changed_at).copied().collect();
+        let all = self.config_keys.keys().chain(before);
+        all.filter(|name| {
+            let at = changed_at(name);
+            names.contains(*name) || at.is_none_or(|at| revisions.contains(at)) && !names.is_empty()
+        })
+        .cloned()
+        .collect()
     }
 
     /// The number of the config's revision: the newest one with its texts. `None` while none is made of it.
@@ -309,6 +348,9 @@ impl View {
     /// Keys whose values are of no use, and why.
     pub fn troubles(&self) -> impl Iterator<Item = &Trouble> {
         let damaged = self.damaged.values().map(|(_, trouble)| trouble);
-        self.config_trouble.iter().chain(damaged)
+        self.config_trouble
+            .iter()
+            .chain(damaged)
+            .chain(self.astray.values())
     }
 }

@@ -38,11 +38,14 @@ const RESPONSE_TOO_LARGE: &str = "Error, decoded message length too large";
 /// The beginning of tonic's own message about a response in an encoding that was not asked for.
 const ENCODED: &str = "Content is compressed";
 
+/// The most characters of a server's words that are passed on.
+const WORDS_CHARS_MAX: usize = 500;
+
 /// Judges a failed attempt.
 pub(crate) fn judge(status: &Status, subject: Subject) -> Verdict {
     let reason = || match status.message() {
         "" => format!("gRPC status {:?}", status.code()),
-        message => message.to_owned(),
+        message => plain(message),
     };
     // A server's status has no source: here, the connection broke, or nothing was sent.
     if let Some(source) = status.source() {
@@ -111,6 +114,18 @@ pub(crate) fn judge(status: &Status, subject: Subject) -> Verdict {
         // The others, timeouts of proposals among them, may be said of what was proposed.
         _ => unanswered(reason(), subject),
     }
+}
+
+/// The words of a server, without what a terminal would obey.
+fn plain(words: &str) -> String {
+    let mut plain = String::new();
+    for char in words.chars().take(WORDS_CHARS_MAX) {
+        match char.is_control() {
+            true => plain.extend(char.escape_unicode()),
+            false => plain.push(char),
+        }
+    }
+    plain
 }
 
 /// A call without an answer. A read can be asked again; a write may have been carried out.
@@ -260,6 +275,23 @@ mod tests {
             "etcdserver: permission denied",
             &Verdict::Denied,
         );
+    }
+
+    #[test]
+    fn words_of_a_server_are_no_commands_to_a_terminal() {
+        let message = format!("\u{1b}[31mno{}", "!".repeat(1000));
+        let Verdict::Elsewhere(reason) = judge(
+            &Status::new(Code::Unavailable, message),
+            Subject {
+                is_write: false,
+                lease: None,
+                response_bytes_max: 9,
+            },
+        ) else {
+            panic!("it is asked elsewhere");
+        };
+        assert!(reason.starts_with("\\u{1b}[31mno!!"), "{reason}");
+        assert!(reason.len() < 600 && !reason.contains('\u{1b}'));
     }
 
     #[test]

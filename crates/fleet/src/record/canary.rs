@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::revision::{Draft, TextsRecord};
-use crate::record::{Record, RecordError, WriteId, at_most, ensure, name, sentence};
+use crate::record::{Record, RecordError, WriteId, at_most, clean_sentence, ensure, name};
 use crate::store::StoreRevision;
 use crate::text::Digest;
 
@@ -85,10 +85,13 @@ impl Record for CanaryRecord {
         self.chosen
             .iter()
             .try_for_each(|instance| name(instance, "chosen"))?;
-        ensure(self.hold_ms <= HOLD_MS_MAX, "hold_ms", "it is more than a week")?;
-        match &self.stage {
-            Stage::TakenBack(why) => sentence(why, "stage"),
-            Stage::Taking | Stage::Holding | Stage::Passed(_) => Ok(()),
+        ensure(self.hold_ms <= HOLD_MS_MAX, "hold_ms", "it is more than a week")
+    }
+
+    fn clean(&mut self) {
+        self.draft.clean();
+        if let Stage::TakenBack(why) = &mut self.stage {
+            clean_sentence(why);
         }
     }
 

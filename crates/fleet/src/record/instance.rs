@@ -3,11 +3,17 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Record, RecordError, WriteId, at_most, name, sentence};
+use crate::record::{Record, RecordError, WriteId, at_most, clean_sentence, name, short};
 use crate::store::StoreRevision;
 
 /// The most errors that an instance reports.
 const ERRORS_MAX: usize = 100;
+
+/// The longest version.
+const VERSION_BYTES_MAX: usize = 64;
+
+/// The longest name of a host.
+const HOST_BYTES_MAX: usize = 255;
 
 /// An instance that lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +72,7 @@ pub struct InstanceErrorRecord {
 
 impl Record for InstanceRecord {
     fn check(&self) -> Result<(), RecordError> {
-        name(&self.version, "version")?;
+        short(&self.version, VERSION_BYTES_MAX, "version")?;
         if let Some(admin) = &self.admin {
             name(admin, "admin")?;
         }
@@ -74,12 +80,15 @@ impl Record for InstanceRecord {
             at_most(unhealthy.as_bytes(), UNHEALTHY_BYTES_MAX, "unhealthy")?;
         }
         if let Some(host) = &self.host {
-            name(host, "host")?;
+            short(host, HOST_BYTES_MAX, "host")?;
         }
-        at_most(&self.errors, ERRORS_MAX, "errors")?;
+        at_most(&self.errors, ERRORS_MAX, "errors")
+    }
+
+    fn clean(&mut self) {
         self.errors
-            .iter()
-            .try_for_each(|error| sentence(&error.why, "errors"))
+            .iter_mut()
+            .for_each(|error| clean_sentence(&mut error.why));
     }
 
     fn write(&self) -> Option<&WriteId> {

@@ -14,14 +14,16 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::plain::{is_plain, plain};
 use crate::store::TRANSACTION_BYTES_MAX;
 
 /// The longest name of a route, service, endpoint, instance or user in bytes.
 const NAME_BYTES_MAX: usize = 1024;
 
-/// The longest sentence in bytes.
-const SENTENCE_BYTES_MAX: usize = 16 << 10;
+/// The longest sentence in characters.
+const SENTENCE_CHARS_MAX: usize = 2000;
 
 /// The longest reason for a refusal in characters: parts of a hostile value are quoted in it.
 const WHY_CHARS_MAX: usize = 240;
@@ -61,6 +63,9 @@ pub trait Record: Serialize + DeserializeOwned {
     /// A field makes no sense.
     fn check(&self) -> Result<(), RecordError>;
 
+    /// Spells out what a terminal would obey in sentences of others, and cuts those that are too long to be read.
+    fn clean(&mut self) {}
+
     /// The id of the write that it comes from.
     fn write(&self) -> Option<&WriteId>;
 
@@ -72,10 +77,11 @@ pub trait Record: Serialize + DeserializeOwned {
         if value.len() > TRANSACTION_BYTES_MAX {
             return Err(RecordError::TooLarge(value.len()));
         }
-        let record: Self = serde_json::from_slice(value).map_err(|error| {
+        let mut record: Self = serde_json::from_slice(value).map_err(|error| {
             let why = error.to_string();
             RecordError::Json(why.chars().take(WHY_CHARS_MAX).collect())
         })?;
+        record.clean();
         record.check()?;
         Ok(record)
     }
@@ -134,16 +140,28 @@ fn ensure(is_right: bool, field: &'static str, why: &'static str) -> Result<(), 
 fn name(text: &str, field: &'static str) -> Result<(), RecordError> {
     ensure(!text.is_empty(), field, "it is empty")?;
     ensure(text.len() <= NAME_BYTES_MAX, field, "it is too long")?;
-    ensure(
-        !text.contains(char::is_control),
-        field,
-        "it has a control character",
-    )
+    ensure(text.chars().all(is_plain), field, "it has a control character")
 }
 
-/// Refuses a sentence that is too long.
-fn sentence(text: &str, field: &'static str) -> Result<(), RecordError> {
-    ensure(text.len() <= SENTENCE_BYTES_MAX, field, "it is too long")
+/// Refuses a name that is longer than most.
+fn short(text: &str, bytes_max: usize, field: &'static str) -> Result<(), RecordError> {
+    ensure(text.len() <= bytes_max, field, "it is too long")?;
+    name(text, field)
+}
+
+/// Cleans a sentence.
+fn clean_sentence(text: &mut String) {
+    *text = plain(text, SENTENCE_CHARS_MAX);
+}
+
+/// Cleans all texts in a value.
+fn clean_value(value: &mut Value) {
+    match value {
+        Value::String(text) if !text.chars().all(is_plain) => *text = plain(text, usize::MAX),
+        Value::Array(items) => items.iter_mut().for_each(clean_value),
+        Value::Object(fields) => fields.values_mut().for_each(clean_value),
+        _ => {}
+    }
 }
 
 /// Refuses a list with too many members.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::key::ConfigName;
-use crate::record::{Record, RecordError, WriteId, at_most, ensure, name, sentence};
+use crate::record::{Record, RecordError, WriteId, at_most, clean_sentence, ensure, name};
 use crate::text::{Digest, Parts, TEXT_BYTES_MAX};
 
 /// The most texts of a revision.
@@ -63,8 +63,11 @@ impl Draft {
     pub(crate) fn check(&self) -> Result<(), RecordError> {
         name(&self.origin, "origin")?;
         name(&self.hash, "hash")?;
-        sentence(&self.summary, "summary")?;
         self.by.as_ref().map_or(Ok(()), |by| name(by, "by"))
+    }
+
+    pub(crate) fn clean(&mut self) {
+        clean_sentence(&mut self.summary);
     }
 }
 
@@ -107,6 +110,10 @@ impl Record for RevisionRecord {
     fn check(&self) -> Result<(), RecordError> {
         self.draft.check()?;
         self.texts.check()
+    }
+
+    fn clean(&mut self) {
+        self.draft.clean();
     }
 
     fn write(&self) -> Option<&WriteId> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::{Record, RecordError, WriteId, ensure};
+use crate::record::{Record, RecordError, WriteId, clean_value, ensure};
 use crate::store::StoreRevision;
 
 /// The state of a rollout in the envelope of its leader.
@@ -22,6 +22,10 @@ impl Record for RolloutRecord {
     fn check(&self) -> Result<(), RecordError> {
         ensure(self.fence.0 > 0, "fence", "it is not positive")?;
         ensure(self.state.is_object(), "state", "it is no object")
+    }
+
+    fn clean(&mut self) {
+        clean_value(&mut self.state);
     }
 
     fn write(&self) -> Option<&WriteId> {

@@ -88,14 +88,36 @@ fn replicas_agree_however_they_learned() {
 }
 
 #[test]
-fn key_that_is_no_text_is_ignored() {
+fn key_among_those_of_the_fleet_that_is_none_is_named_while_it_is_there() {
     let mut replica = Replica::new(prefix());
-    let entry = Entry {
-        key: b"/waypost/test/dials/\xff".to_vec(),
-        value: b"{}".to_vec(),
-        created: StoreRevision(1),
-        modified: StoreRevision(1),
+    let put = |key: &[u8]| {
+        Change::Put(Entry {
+            key: key.to_vec(),
+            value: b"{}".to_vec(),
+            created: StoreRevision(1),
+            modified: StoreRevision(1),
+        })
     };
-    assert!(replica.apply([Change::Put(entry)], StoreRevision(1)));
+    let keys: [&[u8]; 4] = [
+        b"/waypost/test/dials/\xff",
+        b"/waypost/test/instances/a\x1b[31mb",
+        b"/waypost/test/other/x",
+        b"/waypost/test/config/readme.md",
+    ];
+    assert!(replica.apply(keys.map(put), StoreRevision(1)));
+    let names: Vec<String> = replica
+        .view()
+        .troubles()
+        .map(|trouble| trouble.key.clone())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "/waypost/test/dials/\\xff",
+            "/waypost/test/instances/a\\u{1b}[31mb"
+        ]
+    );
+    let deleted = keys.map(|key| Change::Delete(key.to_vec()));
+    assert!(replica.apply(deleted, StoreRevision(2)));
     assert_eq!(replica.view().troubles().next(), None);
 }

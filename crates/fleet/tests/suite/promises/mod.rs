@@ -4,6 +4,7 @@ mod atomic;
 mod canary;
 mod hostile;
 mod sweep;
+mod together;
 
 use std::sync::Arc;
 

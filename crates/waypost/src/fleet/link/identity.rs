@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use aws_lc_rs::rand;
+use waypost_fleet::key::{INSTANCE_CHARS_MAX, is_instance};
 
 use crate::checksummed::{self, create_directory};
 
@@ -34,7 +35,7 @@ impl Identity {
         let file = state.join(FILE);
         let kept = checksummed::read(&file).ok().flatten();
         let kept = kept.and_then(|body| String::from_utf8(body).ok());
-        let id = kept.filter(|id| is_id(id)).unwrap_or_else(|| {
+        let id = kept.filter(|id| is_instance(id)).unwrap_or_else(|| {
             let id = fresh();
             // Without it, the next start has another one.
             let _ = checksummed::write(&file, id.as_bytes());
@@ -57,8 +58,8 @@ pub(super) fn lock(state: &Path) -> Option<File> {
     Some(file)
 }
 
-/// The longest part of a host's name in an id.
-const HOST_CHARS_MAX: usize = 63;
+/// The longest part of a host's name in an id: a hyphen and eight digits follow.
+const HOST_CHARS_MAX: usize = INSTANCE_CHARS_MAX - 9;
 
 fn fresh() -> String {
     let uname = rustix::system::uname();
@@ -76,14 +77,6 @@ fn fresh() -> String {
     format!("{host}-{:08x}", u32::from_be_bytes(digits))
 }
 
-fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= HOST_CHARS_MAX + 9
-        && text
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,13 +87,13 @@ mod tests {
         let state = directory.path().join("state");
         let first = Identity::of(&state);
         let beside = Identity::of(&state);
-        assert!(is_id(&first.id) && is_id(&beside.id));
+        assert!(is_instance(&first.id) && is_instance(&beside.id));
         assert_ne!(first.id, beside.id);
         assert!(first.lock.is_some() && beside.lock.is_none());
         let id = first.id.clone();
         drop(first);
         assert_eq!(Identity::of(&state).id, id);
         std::fs::write(state.join(FILE), "damaged").unwrap();
-        assert!(is_id(&Identity::of(&state).id));
+        assert!(is_instance(&Identity::of(&state).id));
     }
 }
