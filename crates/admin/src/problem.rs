@@ -17,7 +17,8 @@ pub struct Problem {
     /// Diagnostics of a config, as `waypost check --format json` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<serde_json::Value>,
-    /// `unknown` if the change was proposed to the fleet and no answer came: it may have been made, or may not.
+    /// `unknown` if the change was proposed to the fleet and no answer came: it may have been made, or may not. `acknowledged` if
+    /// it was made, and the instance that was asked does not obey it yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
 }
@@ -93,6 +94,14 @@ impl Problem {
     pub fn outcome_unknown(detail: impl Into<String>) -> Self {
         Self {
             outcome: Some("unknown".to_owned()),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
+    /// 503: the change is made, and this instance does not obey it yet.
+    pub fn acknowledged(detail: impl Into<String>) -> Self {
+        Self {
+            outcome: Some("acknowledged".to_owned()),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }

@@ -59,7 +59,8 @@ pub(crate) async fn join(origin: &EtcdOrigin) -> anyhow::Result<Shared> {
     Ok(Shared::new(fleet, origin.local.clone(), origin.directory.clone()))
 }
 
-/// The newest revision without errors, in place of the config of the fleet. If there is none, nothing is served.
+/// The config that this instance served last, or the newest revision without errors, in place of the config of the fleet. If
+/// there is none, nothing is served.
 ///
 /// # Errors
 /// If not even nothing can be served.
@@ -68,12 +69,18 @@ pub(crate) fn last_good(
     origin: &EtcdOrigin,
     certificates: &mut Certificates,
 ) -> anyhow::Result<Served> {
-    let revisions = source.shared().into_iter().flat_map(Shared::revisions);
-    for (number, texts) in revisions.take(TRIED_MAX) {
+    let shared = source.shared();
+    let is_wiped = shared.is_some_and(|shared| shared.read().sources.is_empty());
+    let served = shared.into_iter().filter_map(Shared::last_served);
+    let revisions = shared.into_iter().flat_map(Shared::revisions);
+    for (number, texts) in served.chain(revisions.take(TRIED_MAX)) {
         if let Ok(checked) = load::check(&texts, certificates, source) {
-            log::warn(format_args!(
-                "the config in etcd is not good: revision {number} is served in its place"
-            ));
+            log::warn(match is_wiped {
+                true => format!(
+                    "no config comes from etcd: revision {number}, which the state has kept, is served"
+                ),
+                false => format!("the config in etcd is not good: revision {number} is served in its place"),
+            });
             return Ok(Served { texts, checked });
         }
     }

@@ -14,7 +14,7 @@ use waypost_admin::command::{
 };
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
-use waypost_config::diagnostic::Diagnostic;
+use waypost_config::diagnostic::{Code, Diagnostic};
 use waypost_config::{Kind, Source};
 
 use super::activate::{ActivateError, Activation, Candidate};
@@ -356,8 +356,12 @@ impl Control {
 
     /// Compiles and checks `texts`; the problem has their diagnostics.
     pub(super) async fn checked(&mut self, texts: &Texts) -> Result<Candidate, Problem> {
+        let is_shared = self.fleet().is_some();
         let checked = self.check(texts).await;
-        checked.map_err(|diagnostics| refused(&diagnostics))
+        checked.map_err(|diagnostics| match is_shared && are_of_files(&diagnostics) {
+            true => cannot_obey(&diagnostics),
+            false => refused(&diagnostics),
+        })
     }
 
     /// Activates texts, and writes them to disk unless they wait for confirmation.
@@ -511,6 +515,28 @@ pub(super) fn refused(diagnostics: &[Diagnostic]) -> Problem {
         .count();
     let detail = format!("the config has {}; nothing has changed", count(errors, "error"));
     Problem::invalid(detail).with_diagnostics(diagnostics_view(diagnostics))
+}
+
+/// Returns true if all errors are about the files that a config names, which each machine has for itself.
+fn are_of_files(diagnostics: &[Diagnostic]) -> bool {
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    errors.all(|diagnostic| {
+        matches!(
+            diagnostic.code,
+            Code::UnreadableFile | Code::BadCertificate | Code::BadKeyFile | Code::BadPasswordFile
+        )
+    })
+}
+
+/// The problem of a config that other instances may obey, and this one cannot.
+fn cannot_obey(diagnostics: &[Diagnostic]) -> Problem {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let whys: Vec<&str> = errors.map(|error| &*error.message).collect();
+    let detail = format!(
+        "nothing has changed: this instance cannot obey the config itself: {}",
+        whys.join("; ")
+    );
+    Problem::conflict(detail).with_diagnostics(diagnostics_view(diagnostics))
 }
 
 /// The hash of one file.

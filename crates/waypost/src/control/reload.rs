@@ -10,6 +10,7 @@ use super::activate::{Activation, Candidate};
 use super::report::diagnostics_view;
 use crate::log;
 use crate::output::count;
+use crate::source::shared::Shared;
 use crate::state::revision::Origin;
 use crate::texts::Texts;
 
@@ -136,9 +137,11 @@ impl Control {
         self.note_refusal(&message, diagnostics_view(diagnostics));
     }
 
-    /// The texts with the last good version of each file that has an error; `None` if these are the active texts.
+    /// The texts with the last good version of each file that has an error, and of those that count together with it; `None` if
+    /// these are the active texts.
     fn without_broken_files(&self, texts: &Texts, diagnostics: &[Diagnostic]) -> Option<Texts> {
-        if texts.kind == Kind::File {
+        // A config that is tried is tried as a whole.
+        if texts.kind == Kind::File || self.source.shared().is_some_and(Shared::is_trying) {
             return None;
         }
         let has_changed = |name: &str| {
@@ -159,20 +162,16 @@ impl Control {
                 changed.take(if only_first { 1 } else { usize::MAX })
             })
             .collect();
-        let mended: Vec<Source> = texts
-            .sources
-            .iter()
-            .filter_map(|source| {
-                if !broken.contains(&*source.name) {
-                    return Some(source.clone());
-                }
-                let text = self.last_good.get(&source.name)?;
-                Some(Source {
-                    name: source.name.clone(),
-                    text: text.clone(),
-                })
-            })
-            .collect();
+        let before = self.last_good.keys().map(|name| &**name);
+        let stay = self.source.changed_with(broken.into_iter(), before);
+        let others = texts.sources.iter().filter(|source| !stay.contains(&source.name));
+        let good = self.last_good.iter().filter(|(name, _)| stay.contains(*name));
+        let good = good.map(|(name, text)| Source {
+            name: name.clone(),
+            text: text.clone(),
+        });
+        let mut mended: Vec<Source> = others.cloned().chain(good).collect();
+        mended.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         let serving = mended
             .iter()
             .all(|source| self.last_good.get(&source.name) == Some(&source.text))

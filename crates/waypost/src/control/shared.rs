@@ -22,13 +22,14 @@ use super::activate::{Activation, Numbered};
 use super::canary::Canaries;
 use super::reload::Because;
 use super::{VERSION, dial};
-use crate::fleet::{Fleet, Known};
+use crate::fleet::{Fleet, Known, Served};
 use crate::log;
 use crate::source::shared::Shared;
 use crate::state::StoreError;
 use crate::state::dials::{Dials, StoredDrain};
 use crate::state::revision::Origin;
 use crate::state::revisions;
+use crate::state::shared::shared_texts;
 use crate::texts::Texts;
 
 /// The wait for the leader's revision of a config that was put into etcd. If there is none by then, the config is taken all
@@ -89,7 +90,7 @@ impl Control {
             return;
         };
         // The dials that come with a config count from its first request on.
-        let live = view.instances.len();
+        let live = self.fleet().map_or(1, |fleet| fleet.live(&view));
         let before = self.take_view(view);
         self.begin_or_end_trial().await;
         self.take_config().await;
@@ -101,11 +102,13 @@ impl Control {
         self.judge_canary().await;
         self.judge_health();
         self.report_instance();
+        if self.shared.report().state.writable != self.state.is_writable() {
+            self.report_state();
+        }
     }
 
     /// Divides rate limits by the number of instances that live.
-    fn share_rates(&self, live: usize) {
-        let live = u32::try_from(live).unwrap_or(u32::MAX).max(1);
+    fn share_rates(&self, live: u32) {
         let generation = self.gateway.generation();
         generation.compiled().limiters().share_among(live);
     }
@@ -334,6 +337,10 @@ impl Control {
         };
         shared.fleet.set_token_file(self.token_file());
         let number = self.number();
+        if !source.is_trying() && !self.active.sources.is_empty() {
+            let texts = shared_texts(&self.active);
+            shared.fleet.serves(Served { number, texts });
+        }
         let newest = shared.obeyed().revisions.last_key_value();
         let trying = source.trying();
         let failed = self.shared.report().failed.clone();
@@ -469,13 +476,30 @@ impl Control {
             return None;
         }
         let fleet = shared.fleet();
-        Some(match fleet.known() {
-            Known::Nothing => format!(
-                "etcd is away, and the state has kept nothing of {}: nothing is served until it is back",
-                fleet.prefix()
+        let prefix = fleet.prefix();
+        let served = match self.active.sources.is_empty() {
+            true => None,
+            false => Some(self.number()),
+        };
+        if let Some(trouble) = self
+            .state
+            .shared()
+            .and_then(|shared| shared.obeyed().config_trouble.as_ref())
+        {
+            return Some(format!("`{}`: {}", trouble.key, trouble.why));
+        }
+        Some(match (fleet.known(), served) {
+            (Known::Nothing, None) => format!(
+                "etcd is away, and the state has kept nothing of {prefix}: nothing is served until it is back"
             ),
-            Known::Read | Known::Cached => {
-                format!("the prefix {} in etcd is empty", fleet.prefix())
+            (Known::Nothing, Some(number)) => {
+                format!(
+                    "etcd is away, and the state has kept only revision {number} of {prefix}, which is served"
+                )
+            }
+            (Known::Read | Known::Cached, None) => format!("the prefix {prefix} in etcd is empty"),
+            (Known::Read | Known::Cached, Some(number)) => {
+                format!("the prefix {prefix} in etcd is empty: the last config, revision {number}, is served")
             }
         })
     }

@@ -11,6 +11,7 @@ use crate::log;
 use crate::state::dials::Dials;
 use crate::state::revision::{Origin, Revision};
 use crate::state::revisions;
+use crate::state::shared::shared_texts;
 use crate::state::{State, StoreError};
 use crate::texts::Texts;
 use crate::{check, load};
@@ -153,6 +154,11 @@ pub(super) fn first_revision(state: &State, texts: &Texts, plan: &Plan) -> Revis
         None => check::summary(plan),
     };
     let mut revision = state.revisions.next(Origin::File, None, summary, texts);
+    let last = state.shared().and_then(|shared| shared.fleet.last_served());
+    if let Some(last) = last.filter(|last| latest.is_none() && last.texts == shared_texts(texts)) {
+        // The prefix was wiped, and with it the revisions.
+        revision.number = last.number;
+    }
     if texts.sources.is_empty() {
         // Nothing is served yet: see a fleet whose prefix is empty.
         revision.number = 0;

@@ -13,7 +13,7 @@ use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::view::{Fence, View};
 
-use super::{Availability, CountsWanted, Known, ProposeError, Proposed, Round};
+use super::{Availability, CountsWanted, Known, ProposeError, Proposed, Round, Served};
 
 /// The handle of a fleet, which has no value.
 #[derive(Debug)]
@@ -29,6 +29,22 @@ impl Fleet {
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
+        match *self {}
+    }
+
+    pub(crate) fn last_view(&self) -> Option<&Arc<View>> {
+        match *self {}
+    }
+
+    pub(crate) fn last_served(&self) -> Option<&Served> {
+        match *self {}
+    }
+
+    pub(crate) fn serves(&self, _: Served) {
+        match *self {}
+    }
+
+    pub(crate) fn live(&self, _: &View) -> u32 {
         match *self {}
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use waypost_admin::counts::CountsQuestion;
 use waypost_admin::problem::Problem;
+use waypost_fleet::config::Texts;
 use waypost_fleet::proposal::PlanError;
 use waypost_fleet::record::WriteId;
 use waypost_fleet::view::View;
@@ -77,6 +78,15 @@ pub(crate) struct Other {
     pub(crate) requests: Option<Vec<Option<u64>>>,
 }
 
+/// A config that an instance serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// The number of its revision.
+    pub(crate) number: u64,
+    /// Its texts.
+    pub(crate) texts: Texts,
+}
+
 /// A change that was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Proposed {
@@ -100,6 +110,16 @@ pub(crate) enum ProposeError {
     /// It was proposed, and no answer came. It is looked up once etcd is back.
     #[error("etcd did not answer, so the outcome is unknown (write {id}): {why}")]
     Unknown { id: String, why: String },
+    /// It was carried out, and this instance has not heard of it yet.
+    #[error(
+        "etcd has it (write {id}); this instance has not heard of it yet, and obeys it as soon as it does"
+    )]
+    Late { id: String },
+    /// etcd takes no writes. Nothing has changed.
+    #[error(
+        "etcd is full: the quota of its database is used up, and until there is room again it takes no changes"
+    )]
+    Full,
     /// The user of etcd lacks a permission. The text names it.
     #[error("etcd: {0}")]
     Denied(String),
@@ -119,6 +139,8 @@ impl ProposeError {
             Self::Conflict(_) => Problem::stale(text),
             Self::Away(_) => Problem::store_away(text),
             Self::Unknown { .. } => Problem::outcome_unknown(text),
+            Self::Late { .. } => Problem::acknowledged(text),
+            Self::Full => Problem::not_stored(text),
             Self::Denied(_) => Problem::forbidden_by_store(text),
             Self::Refused(_) => Problem::not_stored(text),
             Self::Senseless(

@@ -5,6 +5,7 @@
 pub(crate) mod disk;
 pub(crate) mod shared;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +82,19 @@ impl Source {
         match self {
             Self::Disk(_) => None,
             Self::Fleet(shared) => Some(shared),
+        }
+    }
+
+    /// The names of the texts that count together with `names`, which changed last at the same time as one of them: if one is
+    /// not obeyed, none is. `before` are the names of those that were good before. Files on disk count one by one.
+    pub(crate) fn changed_with<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        before: impl Iterator<Item = &'n str>,
+    ) -> BTreeSet<String> {
+        match self {
+            Self::Disk(_) => names.map(str::to_owned).collect(),
+            Self::Fleet(shared) => shared.changed_with(names, before),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Configs that a fleet shares: texts under its prefix in etcd.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use waypost_config::{Kind, Source};
 use waypost_fleet::config::{self, Config, digest};
-use waypost_fleet::key::Key;
+use waypost_fleet::key::{ConfigName, Key};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::canary::CanaryRecord;
 use waypost_fleet::view::View;
@@ -15,7 +16,7 @@ use super::disk::material;
 use super::disk::stamp::Stamp;
 use crate::fleet::Fleet;
 use crate::state::shared::shared_texts;
-use crate::texts::Texts;
+use crate::texts::{Texts, file_name};
 
 /// The name of the text that a config begins with where it is sent as one file.
 const FIRST: &str = "waypost.yaml";
@@ -97,11 +98,35 @@ impl Shared {
         })
     }
 
+    /// The config that this instance served before its start, unless there is a newer revision.
+    pub(crate) fn last_served(&self) -> Option<(u64, Texts)> {
+        let last = self.fleet.last_served()?;
+        let newest = self.view.revisions.last_key_value();
+        let is_newest = newest.is_none_or(|(newest, _)| *newest <= last.number);
+        is_newest.then(|| (last.number, self.named(&last.texts)))
+    }
+
     fn wanted(&self) -> Option<&Arc<Config>> {
         match self.is_trying() {
             true => self.view.canary_config.as_ref(),
             false => self.view.config.as_ref(),
         }
+    }
+
+    /// The texts that count together with those of `names`, as one transaction changed them. `before` are those that were good
+    /// before.
+    pub(super) fn changed_with<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        before: impl Iterator<Item = &'n str>,
+    ) -> BTreeSet<String> {
+        let known = |name: &str| ConfigName::new(file_name(name));
+        let together = self.view.changed_with(
+            &names.filter_map(known).collect(),
+            &before.filter_map(known).collect(),
+        );
+        let full = |name| self.fleet.prefix().encode(&Key::Config(name));
+        together.into_iter().map(full).collect()
     }
 
     pub(super) fn name(&self) -> String {

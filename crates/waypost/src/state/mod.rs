@@ -80,10 +80,14 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
-    /// The problem of a change that was not made for it.
+    /// The problem of a change that was not made for it, or is not known to have been.
     pub(crate) fn problem(&self, what: &str) -> Problem {
         let detail = format!("{what}: {self}");
         match self {
+            // It may have been made, or was.
+            Self::Fleet(error @ (ProposeError::Unknown { .. } | ProposeError::Late { .. })) => {
+                error.problem()
+            }
             Self::Fleet(error) => Problem {
                 detail,
                 ..error.problem()
@@ -123,8 +127,10 @@ impl State {
         let shared = Shared::new(fleet);
         let mut revisions = Revisions::of_fleet();
         revisions.obey(shared.obeyed());
+        // Those of a wiped prefix stay, as its config does.
+        let last = shared.fleet.last_view().filter(|_| shared.is_wiped());
         Self {
-            dials: records::read(shared.obeyed()),
+            dials: records::read(last.unwrap_or(shared.obeyed())),
             revisions,
             shared: Some(shared),
             lock: None,
@@ -139,9 +145,10 @@ impl State {
     pub(crate) fn obey(&mut self, view: Arc<View>) -> Option<Dials> {
         self.revisions.obey(&view);
         let shared = self.shared.as_mut()?;
-        let is_same = shared.has_dials_of(&view);
-        let dials = (!is_same).then(|| records::read(&view));
+        let was_wiped = shared.is_wiped();
+        let is_same = !was_wiped && shared.has_dials_of(&view);
         shared.obey(view);
+        let dials = (!is_same && !shared.is_wiped()).then(|| records::read(shared.obeyed()));
         Some(std::mem::replace(&mut self.dials, dials?))
     }
 

@@ -1,13 +1,13 @@
 //! Following the fleet's keys: all of them are read at one revision of the store, then every change comes in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use waypost_etcd::error::{Error, TooLarge};
 use waypost_etcd::kv::KeyValue;
 use waypost_etcd::kv::range::RangeResponse;
 use waypost_etcd::revision::Revision;
 use waypost_etcd::watch::{Event, EventKind, Notice, Watch};
+use waypost_fleet::pace::retry_after;
 use waypost_fleet::replica::Replica;
 use waypost_fleet::store::{Change, Entry, StoreRevision};
 
@@ -16,17 +16,16 @@ use super::{Shared, lock};
 /// Keys that are read at once. A value may have a MiB, so with the last number of them any page fits a response.
 const PAGES: [u32; 2] = [1000, 32];
 
-/// The wait before reading again, after etcd refused to be read.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// Failures in a row of the stream of changes from which on etcd is away: with one, another member goes on at once.
 const FAILURES: u32 = 2;
 
 /// Reads and watches, until the task is ended.
 pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
+    let mut failures = 0;
     loop {
         let at = match read_all(&shared).await {
             Ok(read) => {
+                failures = 0;
                 replica.reset(read.kvs.into_iter().map(entry), store(read.revision));
                 let view = replica.view();
                 lock(&shared.settling).begin(view.rules);
@@ -35,16 +34,18 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
             }
             Err(error) => {
                 shared.away(&error);
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(retry_after(failures, &shared.id)).await;
+                failures += 1;
                 continue;
             }
         };
         match watch(&shared, &mut replica, at).await {
-            // What came before is there no longer, or means something else.
-            Error::Compacted { .. } | Error::StoreReplaced => {}
-            error => {
+            // What came before is there no longer, or means something else, or does not come.
+            None | Some(Error::Compacted { .. } | Error::StoreReplaced) => {}
+            Some(error) => {
                 shared.away(&error);
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(retry_after(failures, &shared.id)).await;
+                failures += 1;
             }
         }
     }
@@ -64,12 +65,21 @@ async fn read_all(shared: &Shared) -> Result<RangeResponse, Error> {
     }
 }
 
-/// Takes changes behind `at`. Returns why there are no more.
-async fn watch(shared: &Shared, replica: &mut Replica, at: Revision) -> Error {
+/// Takes changes behind `at`. Returns why there are no more; `None` if etcd has some that do not come.
+async fn watch(shared: &Shared, replica: &mut Replica, at: Revision) -> Option<Error> {
     let mut watches = shared.client.watches();
     watches.add(Watch::new(shared.keys(), at.next()));
     let mut failures = 0;
-    while let Some(notice) = watches.next().await {
+    loop {
+        let notice = tokio::select! {
+            notice = watches.next() => notice,
+            () = shared.behind.notified() => return None,
+        };
+        let Some(notice) = notice else {
+            return Some(Error::Unavailable {
+                reason: "the stream of changes ended".to_owned(),
+            });
+        };
         match notice {
             Notice::Started { .. } => {
                 failures = 0;
@@ -80,7 +90,7 @@ async fn watch(shared: &Shared, replica: &mut Replica, at: Revision) -> Error {
                 shared.show(&replica.view());
             }
             Notice::Progress { .. } => {}
-            Notice::Ended { error, .. } => return error,
+            Notice::Ended { error, .. } => return Some(error),
             Notice::Broken { error } => {
                 failures += 1;
                 if failures >= FAILURES {
@@ -88,9 +98,6 @@ async fn watch(shared: &Shared, replica: &mut Replica, at: Revision) -> Error {
                 }
             }
         }
-    }
-    Error::Unavailable {
-        reason: "the stream of changes ended".to_owned(),
     }
 }
 

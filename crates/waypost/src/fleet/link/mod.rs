@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use waypost_admin::events::{EventKind, Events};
@@ -46,7 +46,7 @@ use waypost_fleet::view::View;
 
 use self::look::Settling;
 use self::presence::Presence;
-use super::{Availability, CountsWanted, Known, Round};
+use super::{Availability, CountsWanted, Known, Round, Served};
 use crate::log;
 
 /// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
@@ -82,9 +82,23 @@ struct Shared {
     settling: Mutex<Settling>,
     /// The file with the tokens of the admin APIs, which all instances share.
     token_file: Mutex<Option<PathBuf>>,
+    /// The config that this instance serves, while it is good for all.
+    served: watch::Sender<Option<Served>>,
+    /// The things that the state directory had at the start.
+    last: Last,
+    /// Notified when the view lacks what etcd is known to have.
+    behind: Notify,
     /// The last change of rules that the state directory has.
     kept: watch::Sender<StoreRevision>,
     events: OnceLock<Events>,
+}
+
+/// The fleet before the start, as the state directory had it.
+#[derive(Debug)]
+struct Last {
+    view: Option<Arc<View>>,
+    served: Option<Served>,
+    instances: usize,
 }
 
 /// The fleet as it is known.
@@ -110,9 +124,15 @@ impl Fleet {
     /// what the fleet was last.
     pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path) -> Self {
         let identity = identity::Identity::of(state);
-        let (mut replica, known) = match cache::read(&prefix, state) {
+        let kept = cache::read(&prefix, state);
+        let (mut replica, known) = match kept.replica {
             Some(replica) => (replica, Known::Cached),
             None => (Replica::new(prefix.clone()), Known::Nothing),
+        };
+        let last = Last {
+            view: (known == Known::Cached).then(|| replica.view()),
+            served: kept.served.clone(),
+            instances: kept.instances,
         };
         let shared = Arc::new(Shared {
             endpoints: options.endpoints.iter().map(ToString::to_string).collect(),
@@ -134,6 +154,9 @@ impl Fleet {
             lease: watch::Sender::new(None),
             settling: Mutex::default(),
             token_file: Mutex::default(),
+            served: watch::Sender::new(kept.served),
+            last,
+            behind: Notify::new(),
             kept: watch::Sender::default(),
             events: OnceLock::new(),
         });
@@ -171,6 +194,34 @@ impl Fleet {
     /// The newest consistent view.
     pub(crate) fn view(&self) -> Arc<View> {
         self.shared.view()
+    }
+
+    /// The view that the state directory had at the start, if there was a config in it.
+    pub(crate) fn last_view(&self) -> Option<&Arc<View>> {
+        self.shared.last.view.as_ref()
+    }
+
+    /// The config that this instance served before its start, if the state directory had it.
+    pub(crate) fn last_served(&self) -> Option<&Served> {
+        self.shared.last.served.as_ref()
+    }
+
+    /// Notes the config that this instance serves: the state directory keeps it.
+    pub(crate) fn serves(&self, served: Served) {
+        self.shared.served.send_if_modified(|known| {
+            let is_other = known.as_ref() != Some(&served);
+            *known = Some(served);
+            is_other
+        });
+    }
+
+    /// The number of instances that live in a view, this one among them. Before etcd was asked, it is that of last time.
+    pub(crate) fn live(&self, view: &View) -> u32 {
+        let live = match self.known() {
+            Known::Read => view.instances.len() + usize::from(!view.instances.contains_key(self.id())),
+            Known::Cached | Known::Nothing => self.shared.last.instances.max(1),
+        };
+        u32::try_from(live).unwrap_or(u32::MAX)
     }
 
     /// Returns when the view is another one than at the last call, or whether etcd can be asked, or this instance leads.

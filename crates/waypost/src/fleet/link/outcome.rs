@@ -59,7 +59,7 @@ async fn settle(shared: Arc<Shared>, proposal: Proposal, late: Instant) {
 }
 
 /// A view that is as new as this call; `None` while etcd is away.
-async fn fresh_view(shared: &Shared) -> Option<Arc<View>> {
+pub(super) async fn fresh_view(shared: &Shared) -> Option<Arc<View>> {
     let picture = shared.picture.borrow().clone();
     if picture.availability != Availability::Available || picture.known != Known::Read {
         return None;

@@ -11,7 +11,7 @@ use waypost_etcd::kv::range::Range;
 use waypost_etcd::kv::txn::{Compare, Operand, Relation, Txn, TxnResponse};
 use waypost_etcd::kv::write::{Delete, Put};
 use waypost_etcd::revision::{CreateRevision, ModRevision};
-use waypost_fleet::proposal::{Intent, Proposal};
+use waypost_fleet::proposal::{Intent, Outcome, Proposal};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::store::{self, StoreRevision, Transaction, Write};
 use waypost_fleet::view::{Fence, View};
@@ -22,8 +22,8 @@ use crate::fleet::{Availability, Known, ProposeError, Proposed};
 /// The deadline of the question if a majority of etcd is there.
 const QUORUM: Duration = Duration::from_secs(3);
 
-/// The time in which the view gets to have what etcd has acknowledged.
-const CATCH_UP: Duration = Duration::from_secs(5);
+/// The times in which the view gets to have what etcd has acknowledged. After each, all keys are read again.
+const CATCH_UP: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// The number of times that a proposal is planned again, where nothing but a sweep of old texts was in its way.
 const PLANS: usize = 3;
@@ -65,10 +65,17 @@ impl Shared {
     /// Waits until the view is at least of this revision; `None` if it takes too long.
     async fn view_of(&self, revision: StoreRevision) -> Option<Arc<View>> {
         let mut pictures = self.picture.subscribe();
-        let there = pictures.wait_for(|picture| picture.known == Known::Read && picture.view.at >= revision);
-        // The sender lives as long as `self`.
-        let picture = timeout(CATCH_UP, there).await.ok()?.ok()?;
-        Some(Arc::clone(&picture.view))
+        for patience in CATCH_UP {
+            let there =
+                pictures.wait_for(|picture| picture.known == Known::Read && picture.view.at >= revision);
+            // The sender lives as long as `self`.
+            if let Ok(Ok(picture)) = timeout(patience, there).await {
+                return Some(Arc::clone(&picture.view));
+            }
+            // The member that sends the changes is behind.
+            self.behind.notify_one();
+        }
+        None
     }
 }
 
@@ -133,19 +140,19 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, Pr
     }
     let response = match shared.client.txn(&txn(&proposal.main)).await {
         Ok(response) => response,
-        Err(error @ (Error::OutcomeUnknown { .. } | Error::NoSpace)) => {
+        Err(error @ Error::OutcomeUnknown { .. }) => {
             return Err(unknown(shared, proposal, error.to_string()));
         }
+        Err(Error::NoSpace) => return after_no_space(shared, proposal).await,
         Err(Error::Unavailable { reason }) => return Err(ProposeError::Away(reason)),
         Err(error) => return Err(refused(error)),
     };
     if response.succeeded {
         return match shared.view_of(StoreRevision(response.revision.0)).await {
             Some(view) => Ok(Done::InForce(view)),
-            None => {
-                let why = "etcd has it, and this instance has not heard of it yet".to_owned();
-                Err(unknown(shared, proposal, why))
-            }
+            None => Err(ProposeError::Late {
+                id: proposal.write.to_string(),
+            }),
         };
     }
     // Those who were first are to be seen in the answer.
@@ -155,6 +162,18 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, Pr
         None => shared.view(),
     };
     Ok(Done::Conflict(view))
+}
+
+/// The outcome of a proposal that etcd has answered by being full: it says so of the last write that it carries out, too.
+async fn after_no_space(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, ProposeError> {
+    let Some(view) = outcome::fresh_view(shared).await else {
+        return Err(unknown(shared, proposal, Error::NoSpace.to_string()));
+    };
+    match proposal.outcome(&view) {
+        Outcome::Done => Ok(Done::InForce(view)),
+        Outcome::NotDone => Err(ProposeError::Full),
+        Outcome::Unclear => Err(unknown(shared, proposal, Error::NoSpace.to_string())),
+    }
 }
 
 /// A transaction as etcd takes it. If it fails, it reads when the keys that it compares were changed last.
@@ -205,6 +224,9 @@ fn unknown(shared: &Arc<Shared>, proposal: &Proposal, why: String) -> ProposeErr
 fn refused(error: Error) -> ProposeError {
     match error {
         Error::PermissionDenied { .. } => ProposeError::Denied(error.to_string()),
+        // As where it is noticed by following the changes.
+        Error::Unauthenticated { .. } => ProposeError::Away(error.to_string()),
+        Error::NoSpace => ProposeError::Full,
         error => ProposeError::Refused(error.to_string()),
     }
 }

@@ -9,7 +9,8 @@ use waypost_etcd::key::KeyRange;
 use waypost_etcd::kv::write::{Delete, Put};
 use waypost_etcd::options::Options;
 use waypost_etcd::simulated::Simulated;
-use waypost_etcd::simulated::fault::{Fault, On};
+use waypost_etcd::simulated::fault::{Fault, Hold, On};
+use waypost_etcd::simulated::refusal::Refusal;
 use waypost_fleet::key::{ConfigName, Prefix};
 use waypost_fleet::proposal::{Apply, Intent, State};
 use waypost_fleet::record::dial::DialRecord;
@@ -247,6 +248,71 @@ async fn a_write_without_an_answer_is_looked_up() {
     };
     let told = tokio::time::timeout(PATIENCE, told).await.unwrap();
     assert_eq!(told, (id, Some(true)));
+    assert_eq!(live(&fleet.view()), Some(3));
+}
+
+/// The error of a proposal that meets a fault. Another write may meet it first.
+async fn refused(
+    bench: &Bench,
+    fleet: &Fleet,
+    fault: &Fault,
+    intent: impl Fn(u64) -> Intent,
+) -> ProposeError {
+    for number in 1..100 {
+        bench.etcd.order(On::Write, fault.clone());
+        if let Err(error) = fleet.propose(&fleet.view(), intent(number)).await {
+            return error;
+        }
+    }
+    panic!("nothing is refused");
+}
+
+#[tokio::test]
+async fn full_etcd_stores_nothing_and_says_so() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let full = Fault::Refuse(Refusal::NoSpace);
+    // A record, and a part of a text.
+    let large = |number: u64| apply(&format!("# {number}{}", "x".repeat(2 << 20)));
+    for error in [
+        refused(&bench, &fleet, &full, dial).await,
+        refused(&bench, &fleet, &full, large).await,
+    ] {
+        assert!(matches!(error, ProposeError::Full), "{error:?}");
+        let problem = error.problem();
+        assert_eq!((problem.status, problem.outcome), (507, None));
+        assert!(problem.detail.contains("etcd is full"), "{}", problem.detail);
+    }
+}
+
+#[tokio::test]
+async fn user_that_etcd_does_not_accept_cannot_ask_it() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    bench.etcd.order(On::Read, Fault::Refuse(Refusal::AuthFailed));
+    let error = fleet.propose(&fleet.view(), dial(3)).await.unwrap_err();
+    let problem = error.problem();
+    assert_eq!((problem.status, problem.outcome), (503, None));
+    assert!(
+        problem.detail.contains("does not accept the user"),
+        "{}",
+        problem.detail
+    );
+}
+
+#[tokio::test]
+async fn change_that_does_not_come_by_itself_is_read() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let hold = Hold::new();
+    bench.etcd.order(On::Watch, Fault::HoldBefore(hold.clone()));
+    bench.etcd.break_connections();
+    hold.arrived().await;
+    let proposed = fleet.propose(&fleet.view(), dial(3)).await.unwrap();
+    assert_eq!(live(&proposed.view), Some(3));
     assert_eq!(live(&fleet.view()), Some(3));
 }
 

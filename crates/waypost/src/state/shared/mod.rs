@@ -47,6 +47,15 @@ impl Shared {
             && Arc::ptr_eq(&self.obeyed.rollouts, &newer.rollouts)
     }
 
+    /// Returns true if the prefix has neither a config nor anything that goes with one: it is new, or was wiped.
+    pub(super) fn is_wiped(&self) -> bool {
+        let view = &self.obeyed;
+        view.config_keys.is_empty()
+            && view.dials.is_empty()
+            && view.drains.is_empty()
+            && view.rollouts.is_empty()
+    }
+
     /// Returns true if etcd can be asked.
     pub(super) fn is_available(&self) -> bool {
         self.fleet.availability() == Availability::Available
@@ -163,6 +172,7 @@ impl Shared {
         obeyed.config = newer.config.clone();
         obeyed.config_trouble = newer.config_trouble.clone();
         obeyed.config_keys = newer.config_keys.clone();
+        obeyed.config_gone = newer.config_gone.clone();
         obeyed.revisions = newer.revisions.clone();
         obeyed.canary = newer.canary.clone();
         obeyed.canary_config = newer.canary_config.clone();

@@ -145,6 +145,15 @@ fn config_that_cannot_be_obeyed_here_is_not_written() {
     let refused = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
     assert_eq!(refused.status(), 409, "{}", refused.text());
     assert!(refused.text().contains("cannot listen"), "{}", refused.text());
+    // Nor one with a file that other machines may have.
+    let config = "listeners: [{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: a.crt, key: a.key }] } }]\nroutes: []\n";
+    let refused = one.admin("PUT", "/api/v1/config", YAML, config);
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(refused.text().contains("a.crt"), "{}", refused.text());
+    assert_eq!(refused.json()["diagnostics"][0]["code"], "unreadable-file");
+    // What is wrong for all is invalid.
+    let refused = one.admin("PUT", "/api/v1/config", YAML, "routes: 7\n");
+    assert_eq!(refused.status(), 422, "{}", refused.text());
     assert_eq!(etcd.keys("revisions"), ["1"]);
     assert_eq!(body(&one), "a");
 }

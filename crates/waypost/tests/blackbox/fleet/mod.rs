@@ -8,6 +8,7 @@ mod changes;
 mod figures;
 mod instances;
 mod judged;
+mod kept;
 mod permissions;
 mod puts;
 mod rates;
@@ -21,6 +22,7 @@ use tokio::runtime::Runtime;
 use waypost_etcd::client::Client;
 use waypost_etcd::key::KeyRange;
 use waypost_etcd::kv::range::Range;
+use waypost_etcd::kv::txn::Txn;
 use waypost_etcd::kv::write::{Delete, Put};
 use waypost_etcd::options::Options;
 use waypost_etcd::simulated::Simulated;
@@ -95,6 +97,25 @@ impl Etcd {
 
     fn delete_all(&self) {
         let delete = Delete::new(KeyRange::prefix(format!("{PREFIX}/config/")));
+        self.runtime.block_on(self.client.delete(&delete)).unwrap();
+    }
+
+    /// Puts texts of the config, and deletes those without one, in one transaction, as `etcdctl txn` does.
+    fn put_all(&self, texts: &[(&str, Option<&String>)]) {
+        let mut txn = Txn::new();
+        for (name, text) in texts {
+            let key = format!("{PREFIX}/config/{name}");
+            txn = match text {
+                Some(text) => txn.then(Put::new(key, text.as_str())),
+                None => txn.then(Delete::new(KeyRange::key(key))),
+            };
+        }
+        assert!(self.runtime.block_on(self.client.txn(&txn)).unwrap().succeeded);
+    }
+
+    /// Deletes everything.
+    fn wipe(&self) {
+        let delete = Delete::new(KeyRange::prefix(format!("{PREFIX}/")));
         self.runtime.block_on(self.client.delete(&delete)).unwrap();
     }
 

@@ -7,6 +7,12 @@ use super::*;
 
 /// A fleet whose instances may write these folders, and read all.
 fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway {
+    allow(etcd, folders);
+    instance_with(etcd, "waypost-password")
+}
+
+/// Lets a user write these folders, and read all.
+fn allow(etcd: &Etcd, folders: &[&str]) {
     let user = |name: &str| User {
         name: name.to_owned(),
         password: format!("{name}-password"),
@@ -30,9 +36,13 @@ fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway {
         }
         client.enable_auth().await.unwrap();
     });
+}
+
+/// An instance with that user, and a password.
+fn instance_with(etcd: &Etcd, password: &str) -> Gateway {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("local.yaml");
-    std::fs::write(directory.path().join("user"), "waypost:waypost-password\n").unwrap();
+    std::fs::write(directory.path().join("user"), format!("waypost:{password}\n")).unwrap();
     let local = etcd.local().replace("prefix:", "user_file: user, prefix:");
     std::fs::write(&path, local).unwrap();
     Gateway::run(directory, path, &[])
@@ -57,6 +67,26 @@ fn missing_permission_for_the_own_key_makes_the_status_red_and_nothing_else() {
     assert_eq!(
         (&status["ok"], &status["fleet"]["available"]),
         (&json!(false), &json!(true))
+    );
+}
+
+#[test]
+fn wrong_password_is_named_and_refuses_changes() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    allow(&etcd, &["config"]);
+    let one = instance_with(&etcd, "another-password");
+    let away = one.wait_for_part("etcd is away: ");
+    assert!(away.contains("etcd does not accept the user"), "{away}");
+    let status = one.command(&["status"]).expect(1).stdout;
+    assert!(status.contains("etcd does not accept the user"), "{status}");
+    let config = split(&a, &b);
+    let refused = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert!(
+        refused.text().contains("etcd does not accept the user"),
+        "{}",
+        refused.text()
     );
 }
 

@@ -1,0 +1,146 @@
+//! The things that an instance serves once etcd does not have them any more, or not whole.
+
+use super::*;
+use crate::support::client::Client as HttpClient;
+
+/// Waits until the state has kept something.
+fn wait_for_kept(gateway: &Gateway, is_kept: impl Fn(&[u8]) -> bool) {
+    let index = gateway.directory().join(".waypost/fleet");
+    wait_for("what the state keeps", || {
+        let index = std::fs::read(&index).ok()?;
+        is_kept(&index).then_some(())
+    });
+}
+
+fn contains(index: &[u8], text: &str) -> bool {
+    index.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// The number of instances in an index: behind the prefix and a revision of the store.
+fn instances(index: &[u8]) -> u64 {
+    let prefix = PREFIX.as_bytes();
+    let found = index.windows(prefix.len()).position(|window| window == prefix);
+    let number = found.and_then(|found| index.get(found + prefix.len() + 8..)?.first_chunk());
+    number.copied().map_or(0, u64::from_be_bytes)
+}
+
+fn is_ok(gateway: &Gateway) -> bool {
+    gateway.admin_json("/api/v1/status")["ok"] == true
+}
+
+#[test]
+fn restart_on_a_wiped_prefix_serves_the_last_config_with_its_dials() {
+    let (a, b) = (named("a"), named("b"));
+    let config = split(&a, &b);
+    let etcd = Etcd::with(&config);
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    assert_eq!(dial_to_b(&one).status(), 200);
+    wait_for_kept(&one, |index| contains(index, "/dials/users"));
+    etcd.wipe();
+    one.wait_for_part("is empty: the last config, revision 1, is served");
+    assert_eq!((body(&one), is_ok(&one)), ("b".to_owned(), false));
+
+    let one = one.restarted();
+    one.wait_for_part("revision 1, which the state has kept, is served");
+    assert_eq!((body(&one), revision(&one)), ("b".to_owned(), 1));
+    let status = one.command(&["status"]).expect(1).stdout;
+    assert!(
+        status.contains("is empty: the last config, revision 1, is served"),
+        "{status}"
+    );
+    // Nor does etcd have to be there.
+    etcd.simulated.stop(0);
+    let one = one.restarted();
+    one.wait_for_part("has kept of /waypost/test is served");
+    assert_eq!((body(&one), revision(&one)), ("b".to_owned(), 1));
+    etcd.simulated.heal(0);
+    one.wait_for_part("etcd is there");
+    wait_for("a state that can be written", || {
+        (one.admin_json("/api/v1/status")["state"]["writable"] == true).then_some(())
+    });
+
+    // `apply` begins anew, with what is in force.
+    let applied = wait_for("an instance that applies", || {
+        let applied = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+        (applied.status() != 503).then_some(applied)
+    });
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    assert_eq!(etcd.keys("revisions"), ["1"]);
+    assert_eq!(etcd.keys("dials"), ["users"]);
+    wait_for("a green status", || is_ok(&one).then_some(()));
+    assert_eq!(body(&one), "b");
+}
+
+#[test]
+fn texts_of_a_transaction_that_is_half_broken_keep_their_last_good_versions() {
+    let a = named("a");
+    let etcd = Etcd::new();
+    let other = |status: u16| {
+        format!("routes:\n- {{ name: other, match: {{ path: /other }}, respond: {{ status: {status} }} }}\n")
+    };
+    let routes = |service: &str| format!("routes:\n- {{ name: all, to: {service} }}\n");
+    etcd.put("base.yaml", Config::new().service(&a, ""));
+    etcd.put_all(&[
+        ("other.yaml", Some(&other(201))),
+        ("routes.yaml", Some(&routes("a"))),
+    ]);
+    let mut one = etcd.instance();
+    wait_for_kept(&one, |index| contains(index, "/revisions/1"));
+    let status = |gateway: &Gateway| {
+        let announced = gateway.announced();
+        HttpClient::connect(*announced.last().expect("a listener"))
+            .get("http://a/other")
+            .status()
+    };
+    let wait_for_refusal = |gateway: &Gateway| {
+        wait_for("the refusal", || {
+            gateway.admin_json("/api/v1/status")["failed_load"]
+                .is_object()
+                .then_some(())
+        });
+    };
+    etcd.put_all(&[
+        ("other.yaml", Some(&other(202))),
+        ("routes.yaml", Some(&routes("nowhere"))),
+    ]);
+    wait_for_refusal(&one);
+    assert_eq!((status(&one), body(&one)), (201, "a".to_owned()));
+    one = one.restarted();
+    wait_for_refusal(&one);
+    assert_eq!((status(&one), body(&one)), (201, "a".to_owned()));
+    // By itself, the good text counts.
+    etcd.put("other.yaml", other(203));
+    wait_for("the good text", || (status(&one) == 203).then_some(()));
+    assert!(!is_ok(&one));
+    etcd.put("routes.yaml", routes("a"));
+    wait_for("a green status", || is_ok(&one).then_some(()));
+    // A deletion belongs to its transaction too.
+    etcd.put_all(&[("other.yaml", None), ("routes.yaml", Some(&routes("nowhere")))]);
+    wait_for_refusal(&one);
+    assert_eq!((status(&one), body(&one)), (203, "a".to_owned()));
+}
+
+#[test]
+fn start_without_etcd_divides_limits_by_the_instances_that_lived() {
+    let service = named("a");
+    let etcd = Etcd::with(
+        Config::new()
+            .service(&service, "")
+            .route("name: all, to: a, rate: { requests: 7, per: 24h }"),
+    );
+    let (one, two) = (etcd.instance(), etcd.instance());
+    for gateway in [&one, &two] {
+        wait_for_kept(gateway, |index| instances(index) == 2);
+    }
+    etcd.simulated.stop(0);
+    let one = one.restarted();
+    one.wait_for_part("has kept of /waypost/test is served");
+    let mut client = HttpClient::connect(*one.announced().last().expect("a listener"));
+    let statuses: Vec<u16> = (0..10).map(|_| client.get("http://a/").status()).collect();
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 200).count(),
+        3,
+        "{statuses:?}"
+    );
+}
