@@ -1,7 +1,7 @@
 //! Values of a store, by whatever hand, become the same view in every replica.
 
 use waypost_fleet::store::{Change, Entry};
-use waypost_fleet::text::Parts;
+use waypost_fleet::text::{Digest, Parts, TEXT_BYTES_MAX};
 
 use super::*;
 use crate::random::Random;
@@ -85,6 +85,103 @@ fn replicas_agree_however_they_learned() {
             let _ = world.plan(&view, apply(texts(&[("a.yaml", "1")])));
         }
     }
+}
+
+#[test]
+fn value_that_is_none_is_named_and_changes_nothing() {
+    let mut world = World::new();
+    world.carry_out(apply(texts(&[("a.yaml", "1"), ("b.yaml", "2")])));
+    world.carry_out(dial("users", 5));
+    let before = world.view();
+    let nested = "[".repeat(100_000).into_bytes();
+    let values: [&[u8]; 7] = [
+        b"",
+        b"\0",
+        b"{}",
+        b"[]",
+        &[0xff; 9],
+        &nested,
+        &vec![b'{'; 2 << 20],
+    ];
+    for rest in [
+        "revisions/7",
+        "dials/orders",
+        "endpoints/s/e",
+        "rollouts/orders",
+        "instances/i9",
+        "leader/9",
+        "canary",
+    ] {
+        for value in values {
+            world.store.put(&key(rest), value);
+            let view = world.view();
+            let named: Vec<&str> = view.troubles().map(|trouble| &*trouble.key).collect();
+            assert_eq!(named, [key(rest)]);
+            assert!(view.troubles().all(|trouble| trouble.why.chars().count() <= 301));
+            assert_eq!(picture_of_rules(&view), picture_of_rules(&before), "{rest}");
+            world.store.delete(&key(rest));
+            assert_eq!(world.view().troubles().next(), None);
+        }
+    }
+}
+
+/// All that is obeyed.
+fn picture_of_rules(view: &View) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        (
+            view.config.clone(),
+            view.dials.clone(),
+            view.drains.clone(),
+            view.rollouts.clone(),
+        ),
+        (
+            view.revisions.clone(),
+            view.instances.clone(),
+            view.candidates.clone(),
+        ),
+        (view.canary.is_some(), view.revision(), view.leader()),
+    )
+}
+
+#[test]
+fn place_of_a_text_that_is_not_there_leaves_the_whole_config_as_it_was() {
+    let mut world = World::new();
+    world.carry_out(apply(texts(&[("a.yaml", "1"), ("b.yaml", "2")])));
+    let before = world.view();
+    let (parts, _) = Parts::of(b"good").unwrap();
+    let (other, _) = Parts::of(b"another").unwrap();
+    world.store.put(&key(&format!("texts/{}/0", other.digest)), "bad");
+    let missing = parts.to_string();
+    let damaged = other.to_string();
+    let many = format!("@parts {} 17", Digest::of(b"x"));
+    let large = "x".repeat(TEXT_BYTES_MAX);
+    for value in ["@parts", "@parts x 1", &*missing, &*damaged, &*many, &*large] {
+        // The other text of the transaction does not count either.
+        world.store.write(&[
+            waypost_fleet::store::Write::Put {
+                key: key("config/a.yaml"),
+                value: b"3".to_vec(),
+            },
+            waypost_fleet::store::Write::Put {
+                key: key("config/b.yaml"),
+                value: value.as_bytes().to_vec(),
+            },
+        ]);
+        let view = world.view();
+        assert_eq!(view.config, before.config);
+        let named: Vec<&str> = view.troubles().map(|trouble| &*trouble.key).collect();
+        assert_eq!(named, [key("config/b.yaml")]);
+        let mut late = Replica::new(prefix());
+        late.reset(world.store.entries(), world.store.at());
+        assert_eq!(late.view().config, None);
+    }
+    // Once the part is there, the text is.
+    world.store.put(&key("config/b.yaml"), &*missing);
+    world
+        .store
+        .put(&key(&format!("texts/{}/0", parts.digest)), "good");
+    let config = world.view().config.clone().unwrap();
+    assert_eq!(config.texts, texts(&[("a.yaml", "3"), ("b.yaml", "good")]));
 }
 
 #[test]

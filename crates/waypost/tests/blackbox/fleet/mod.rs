@@ -6,6 +6,7 @@ mod away;
 mod canary;
 mod changes;
 mod figures;
+mod hostile;
 mod instances;
 mod judged;
 mod kept;
