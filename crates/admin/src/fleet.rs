@@ -46,6 +46,9 @@ pub struct FleetView {
     pub canary: Option<CanaryView>,
     /// Things that etcd forbids, and keys in it that make no sense, in a sentence each.
     pub troubles: Vec<String>,
+    /// Instances that others cannot ask, and the remedy, in a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 /// An instance that lives.
@@ -145,6 +148,9 @@ pub struct FleetStatus {
     pub canary: Option<CanaryView>,
     /// Things that etcd forbids, keys in it that make no sense, and things that this instance could not obey, in a sentence each.
     pub troubles: Vec<String>,
+    /// Instances that others cannot ask, and the remedy, in a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 impl FleetView {
@@ -176,6 +182,7 @@ impl FleetView {
             store_revision: self.store_revision,
             canary: self.canary_under_way().cloned(),
             troubles: self.troubles.iter().cloned().chain(errors).collect(),
+            hints: self.hints.clone(),
         }
     }
 }

@@ -63,6 +63,9 @@ fn in_words(fleet: &FleetView) -> String {
     for trouble in &fleet.troubles {
         line("trouble", trouble);
     }
+    for hint in &fleet.hints {
+        line("hint", hint);
+    }
     let mut table = Table::new(&["INSTANCE", "STATE", ">REVISION", "SINCE", "VERSION", "ADMIN"]);
     for instance in &fleet.instances {
         let since = instance.since.map(|since| since.strftime(TIME).to_string());
@@ -141,6 +144,7 @@ mod tests {
                 "instances": [{ "id": "b-2", "state": "failed", "why": "the port is taken" }, { "id": "a-1", "state": "healthy" }],
             },
             "troubles": ["etcd: permission denied: write /waypost/prod/instances/a-1"],
+            "hints": ["instance b-2 has no admin API that others reach"],
         }))
         .unwrap();
         assert_eq!(
@@ -153,6 +157,7 @@ revision   12
 leader     b-2
 canary     5f by ann is tried by b-2, a-1: 1 of 2 have it; it passes once all have been healthy for 1m
 trouble    etcd: permission denied: write /waypost/prod/instances/a-1
+hint       instance b-2 has no admin API that others reach
 
 INSTANCE  STATE          REVISION  SINCE                 VERSION  ADMIN
 a-1*      ok                   12  2026-01-02T03:04:05Z  0.1.0    http://10.0.0.3:9900

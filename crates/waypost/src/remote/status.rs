@@ -159,7 +159,7 @@ fn in_words(status: &Status) -> String {
                 &format!("{} is tried by {}", canary.id, canary.instances()),
             );
         }
-        for trouble in fleet.away().iter().chain(&fleet.troubles) {
+        for trouble in fleet.away().iter().chain(&fleet.troubles).chain(&fleet.hints) {
             line("", trouble);
         }
     }

@@ -1,6 +1,6 @@
 //! The fleet as the admin API shows it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Picture, Shared, canary, lock};
@@ -8,9 +8,13 @@ use crate::fleet::{Availability, Known};
 use waypost_admin::fleet::{FleetView, InstanceError, InstanceState, InstanceView};
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::store::StoreRevision;
+use waypost_fleet::view::View;
 
 /// The time that instances get to obey a change and say so.
 const SETTLING: Duration = Duration::from_secs(2);
+
+/// The most instances that are named as not reached.
+const HINTS_MAX: usize = 5;
 
 /// Changes that are kept until then.
 const KEPT: usize = 64;
@@ -111,6 +115,7 @@ impl Shared {
             instances,
             canary,
             troubles,
+            hints: hints(&view),
         }
     }
 
@@ -128,6 +133,42 @@ impl Shared {
         }
         troubles
     }
+}
+
+/// Instances whose admin APIs others do not reach, in a sentence each.
+fn hints(view: &View) -> Vec<String> {
+    let hosts: BTreeSet<Option<&str>> = view
+        .instances
+        .values()
+        .map(|instance| instance.value.host.as_deref())
+        .collect();
+    let is_alone = view.instances.len() < 2;
+    let instances = view.instances.iter().filter(|_| !is_alone);
+    let unreached = instances.filter_map(|(id, instance)| match &instance.value.admin {
+        None => Some(format!("instance {id} has no admin API that others reach")),
+        Some(admin) if hosts.len() > 1 && is_loopback(admin) => {
+            Some(format!("other machines do not reach instance {id} at {admin}"))
+        }
+        Some(_) => None,
+    });
+    let mut hints: Vec<String> = unreached.collect();
+    let more = hints.len().saturating_sub(HINTS_MAX);
+    hints.truncate(HINTS_MAX);
+    if more > 0 {
+        hints.push(format!("nor {more} more"));
+    }
+    if let Some(last) = hints.last_mut() {
+        last.push_str(": set `admin.bind` in its local file to an address of its machine");
+    }
+    hints
+}
+
+/// Returns true if a URL leads back to the machine that asks.
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.", "localhost:", "[::1]"]
+        .iter()
+        .any(|loopback| authority.starts_with(loopback))
 }
 
 fn state(instance: &InstanceRecord, settled: StoreRevision) -> InstanceState {
@@ -166,7 +207,45 @@ fn instance(id: &str, record: &InstanceRecord, state: InstanceState, leads: bool
 
 #[cfg(test)]
 mod tests {
+    use waypost_fleet::replica::Replica;
+    use waypost_fleet::store::Entry;
+
     use super::*;
+
+    /// The hints about instances with these hosts and admin addresses.
+    fn hints_of(instances: &[(&str, Option<&str>)]) -> Vec<String> {
+        let mut replica = Replica::new("/w".parse().unwrap());
+        let entries = instances.iter().zip(1..).map(|((host, admin), number)| Entry {
+            key: format!("/w/instances/i{number}").into_bytes(),
+            value: serde_json::to_vec(&serde_json::json!({
+                "version": "1", "started": "2026-01-02T03:04:05Z", "host": host, "admin": admin,
+            }))
+            .unwrap(),
+            created: StoreRevision(1),
+            modified: StoreRevision(1),
+        });
+        replica.reset(entries, StoreRevision(1));
+        hints(&replica.view())
+    }
+
+    #[test]
+    fn instances_that_others_do_not_reach_are_named_with_the_remedy() {
+        let local = Some("http://127.0.0.1:9900");
+        assert!(hints_of(&[("a", None)]).is_empty());
+        assert!(hints_of(&[("a", local), ("a", local)]).is_empty());
+        assert!(hints_of(&[("a", Some("http://10.0.0.1:9900")), ("b", Some("https://b:9900"))]).is_empty());
+        let remedy = ": set `admin.bind` in its local file to an address of its machine";
+        assert_eq!(
+            hints_of(&[("a", local), ("b", Some("https://b:9900")), ("c", None)]),
+            [
+                "other machines do not reach instance i1 at http://127.0.0.1:9900".to_owned(),
+                format!("instance i3 has no admin API that others reach{remedy}"),
+            ]
+        );
+        let many: Vec<(&str, Option<&str>)> = vec![("a", None); 8];
+        let hints = hints_of(&many);
+        assert_eq!((hints.len(), &*hints[5]), (6, &*format!("nor 3 more{remedy}")));
+    }
 
     #[test]
     fn a_change_is_settled_once_instances_had_the_time_to_obey_it() {
