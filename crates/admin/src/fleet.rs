@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -237,27 +238,27 @@ pub type Answers = Pin<Box<dyn Future<Output = OthersStats> + Send>>;
 
 /// Looks at the fleet, and asks its other instances.
 pub(crate) struct Reader {
-    id: String,
+    id: Box<dyn Fn() -> Arc<str> + Send + Sync>,
     look: Box<dyn Fn() -> FleetView + Send + Sync>,
     ask: Box<dyn Fn(StatsQuestion) -> Answers + Send + Sync>,
 }
 
 impl Reader {
     pub(crate) fn new(
-        id: String,
+        id: impl Fn() -> Arc<str> + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
     ) -> Self {
         Self {
-            id,
+            id: Box::new(id),
             look: Box::new(look),
             ask: Box::new(ask),
         }
     }
 
-    /// The id of this instance.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
+    /// The id that this instance has now.
+    pub(crate) fn id(&self) -> Arc<str> {
+        (self.id)()
     }
 
     pub(crate) fn look(&self) -> FleetView {

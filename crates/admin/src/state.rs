@@ -129,7 +129,7 @@ impl AppState {
     /// their figures.
     pub fn set_fleet(
         &self,
-        id: String,
+        id: impl Fn() -> Arc<str> + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
     ) {
@@ -143,7 +143,7 @@ impl AppState {
     }
 
     /// The id of this gateway in its fleet, if it belongs to one.
-    pub(crate) fn instance(&self) -> Option<&str> {
+    pub(crate) fn instance(&self) -> Option<Arc<str>> {
         self.fleet.get().map(Reader::id)
     }
 

@@ -178,8 +178,9 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
 /// if it is not, or no longer. They are not passed on again.
 async fn lead(state: App, request: Request, next: Next) -> Response {
     let meant = request.headers().get(INSTANCE);
-    if let Some(meant) = meant.filter(|meant| state.instance().map(str::as_bytes) != Some(meant.as_bytes())) {
-        return other_instance(&String::from_utf8_lossy(meant.as_bytes()), state.instance()).into_response();
+    let own = state.instance();
+    if let Some(meant) = meant.filter(|meant| own.as_deref().map(str::as_bytes) != Some(meant.as_bytes())) {
+        return other_instance(&String::from_utf8_lossy(meant.as_bytes()), own.as_deref()).into_response();
     }
     if request.headers().contains_key(PASSED_ON) {
         let fleet = state.fleet();

@@ -148,7 +148,7 @@ impl Control {
         let Some(shared) = self.state.shared() else {
             return Err(Problem::conflict("this gateway is in no fleet"));
         };
-        let chosen = choose(shared.obeyed(), shared.fleet.id(), trial.count);
+        let chosen = choose(shared.obeyed(), &shared.fleet.id(), trial.count);
         let chosen = chosen.map_err(|error| match error {
             ChooseError::NotAlive => Problem::conflict(format!("{error}; try again in a moment")),
             ChooseError::TooFew { .. } => Problem::conflict(error.to_string()),

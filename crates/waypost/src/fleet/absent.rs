@@ -56,7 +56,7 @@ impl Fleet {
         match *self {}
     }
 
-    pub(crate) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> Arc<str> {
         match *self {}
     }
 

@@ -73,7 +73,7 @@ impl Shared {
     /// The canary under way that this instance was chosen for.
     fn chosen_for(&self) -> Option<&CanaryRecord> {
         let canary = &*self.view.canary.as_ref()?.value;
-        canary.is_tried_by(self.fleet.id()).then_some(canary)
+        canary.is_tried_by(&self.fleet.id()).then_some(canary)
     }
 
     /// The texts of the canary under way.

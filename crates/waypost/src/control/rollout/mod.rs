@@ -206,7 +206,7 @@ impl Control {
 
     /// Counts a second of all rollouts, with what the other instances of a fleet have counted, and does what it asks for.
     async fn judge_rollouts(&mut self, others: &Others) {
-        let own_id = self.fleet().map(|fleet| Arc::<str>::from(fleet.id()));
+        let own_id = self.fleet().map(|fleet| fleet.id());
         let Ok(view) = self.shared.view() else { return };
         let metrics = view.metrics();
         for (route, learner) in &mut self.rollouts.learners {

@@ -106,7 +106,8 @@ type Answers = Vec<(Arc<str>, Result<Bytes, String>)>;
 /// Asks all other instances that live. Those that are not among them are forgotten.
 async fn ask(shared: &Arc<Shared>, known: &mut Known, wanted: CountsWanted) -> Answers {
     let view = shared.view();
-    let others = || view.instances.iter().filter(|(id, _)| ***id != *shared.id);
+    let own = shared.id();
+    let others = || view.instances.iter().filter(|(id, _)| **id != own);
     known.instances.retain(|id, _| view.instances.contains_key(&**id));
     let arms = wanted.question.arms.iter();
     let arms: Vec<(String, String)> = arms.map(|arm| (arm.route.clone(), arm.service.clone())).collect();
@@ -135,7 +136,7 @@ async fn ask(shared: &Arc<Shared>, known: &mut Known, wanted: CountsWanted) -> A
         {
             answers.push(answer);
         }
-        let (question, own, token) = (question.clone(), shared.id.clone(), token.clone());
+        let (question, own, token) = (question.clone(), shared.id().to_string(), token.clone());
         let patience = wanted.patience;
         asked.spawn(async move {
             let answer = async {

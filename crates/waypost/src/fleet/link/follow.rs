@@ -34,7 +34,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
             }
             Err(error) => {
                 shared.away(&error);
-                tokio::time::sleep(retry_after(failures, &shared.id)).await;
+                tokio::time::sleep(retry_after(failures, &shared.id())).await;
                 failures += 1;
                 continue;
             }
@@ -44,7 +44,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
             None | Some(Error::Compacted { .. } | Error::StoreReplaced) => {}
             Some(error) => {
                 shared.away(&error);
-                tokio::time::sleep(retry_after(failures, &shared.id)).await;
+                tokio::time::sleep(retry_after(failures, &shared.id())).await;
                 failures += 1;
             }
         }

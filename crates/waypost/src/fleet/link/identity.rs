@@ -37,12 +37,17 @@ impl Identity {
         let kept = kept.and_then(|body| String::from_utf8(body).ok());
         let id = kept.filter(|id| is_instance(id)).unwrap_or_else(|| {
             let id = fresh();
-            // Without it, the next start has another one.
-            let _ = checksummed::write(&file, id.as_bytes());
+            keep(state, &id);
             id
         });
         Self { id, lock: Some(lock) }
     }
+}
+
+/// Has the state directory keep an id.
+pub(super) fn keep(state: &Path, id: &str) {
+    // Without it, the next start has another one.
+    let _ = checksummed::write(&state.join(FILE), id.as_bytes());
 }
 
 /// Takes the lock, if it is free.
@@ -61,7 +66,8 @@ pub(super) fn lock(state: &Path) -> Option<File> {
 /// The longest part of a host's name in an id: a hyphen and eight digits follow.
 const HOST_CHARS_MAX: usize = INSTANCE_CHARS_MAX - 9;
 
-fn fresh() -> String {
+/// An id that no other instance has.
+pub(super) fn fresh() -> String {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy();
     let host: String = host

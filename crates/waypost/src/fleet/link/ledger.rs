@@ -51,6 +51,6 @@ impl Shared {
     fn keeps_figures(&self) -> bool {
         let view = self.view();
         let mut first = view.candidates.values().take(KEEPERS);
-        first.any(|id| **id == *self.id)
+        first.any(|id| **id == *self.id())
     }
 }

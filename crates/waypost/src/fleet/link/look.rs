@@ -110,7 +110,7 @@ impl Shared {
             store_revision: view.at.0,
             rules: view.rules.0,
             revision: view.revision(),
-            instance: self.id.clone(),
+            instance: self.id().to_string(),
             leader,
             instances,
             canary,

@@ -69,8 +69,10 @@ struct Shared {
     /// The members of etcd, as they are shown.
     endpoints: Vec<String>,
     prefix: Prefix,
-    /// The id of this instance.
-    id: String,
+    /// The id of this instance. It is another one once a second process has the same.
+    id: Mutex<Arc<str>>,
+    /// The state directory, if it keeps the id.
+    keeps_id: Option<PathBuf>,
     picture: watch::Sender<Picture>,
     /// The record of this instance.
     standing: watch::Sender<Option<InstanceRecord>>,
@@ -138,7 +140,8 @@ impl Fleet {
             endpoints: options.endpoints.iter().map(ToString::to_string).collect(),
             client: Client::new(options),
             prefix,
-            id: identity.id.clone(),
+            id: Mutex::new(identity.id.as_str().into()),
+            keeps_id: identity.lock.is_some().then(|| state.to_owned()),
             picture: watch::Sender::new(Picture {
                 number: 0,
                 view: replica.view(),
@@ -218,7 +221,7 @@ impl Fleet {
     /// The number of instances that live in a view, this one among them. Before etcd was asked, it is that of last time.
     pub(crate) fn live(&self, view: &View) -> u32 {
         let live = match self.known() {
-            Known::Read => view.instances.len() + usize::from(!view.instances.contains_key(self.id())),
+            Known::Read => view.instances.len() + usize::from(!view.instances.contains_key(&*self.id())),
             Known::Cached | Known::Nothing => self.shared.last.instances.max(1),
         };
         u32::try_from(live).unwrap_or(u32::MAX)
@@ -257,8 +260,8 @@ impl Fleet {
     }
 
     /// The id of this instance.
-    pub(crate) fn id(&self) -> &str {
-        &self.shared.id
+    pub(crate) fn id(&self) -> Arc<str> {
+        self.shared.id()
     }
 
     /// Returns true if a canary was under way before this process was.
@@ -291,9 +294,9 @@ impl Fleet {
         // A gateway has one admin API.
         let _ = self.shared.events.set(app.events.clone());
         let shared = Arc::clone(&self.shared);
-        let asking = Arc::clone(&self.shared);
+        let (named, asking) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
         app.set_fleet(
-            self.shared.id.clone(),
+            move || named.id(),
             move || shared.look(),
             move |question| others::ask(&asking, question),
         );
@@ -328,6 +331,20 @@ impl Fleet {
 }
 
 impl Shared {
+    fn id(&self) -> Arc<str> {
+        Arc::clone(&lock(&self.id))
+    }
+
+    /// Takes another id, and has the state directory keep it.
+    fn take_fresh_id(&self) -> Arc<str> {
+        let id: Arc<str> = identity::fresh().into();
+        if let Some(state) = &self.keeps_id {
+            identity::keep(state, &id);
+        }
+        *lock(&self.id) = Arc::clone(&id);
+        id
+    }
+
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.picture.borrow().view)
     }

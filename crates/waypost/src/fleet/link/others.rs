@@ -61,8 +61,9 @@ async fn ask_leader(shared: &Shared, path: &str) -> Option<Stats> {
     let id = view.leader()?.instance;
     let admin = view.instances.get(&*id)?.value.admin.clone()?;
     let client = Client::of_instance(&id, &admin, LEADER_TIMEOUT).ok()?;
-    let client = client.on_behalf_of(shared.id.clone(), shared.token());
-    json(&client, path, &[(PASSED_ON, &*shared.id)]).await
+    let own = shared.id();
+    let client = client.on_behalf_of(own.to_string(), shared.token());
+    json(&client, path, &[(PASSED_ON, &*own)]).await
 }
 
 async fn json<T: DeserializeOwned>(client: &Client, path: &str, headers: &[(&str, &str)]) -> Option<T> {
@@ -82,14 +83,15 @@ where
     let token = shared.token();
     let mut answers = Vec::new();
     let mut asked = JoinSet::new();
-    for (id, record) in view.instances.iter().filter(|(id, _)| ***id != *shared.id) {
+    let own = shared.id();
+    for (id, record) in view.instances.iter().filter(|(id, _)| **id != own) {
         if asked.len() >= AT_ONCE
             && let Some(Ok(answer)) = asked.join_next().await
         {
             answers.push(answer);
         }
         let (id, admin) = (id.to_string(), record.value.admin.clone());
-        let (own, token, ask) = (shared.id.clone(), token.clone(), ask.clone());
+        let (own, token, ask) = (own.to_string(), token.clone(), ask.clone());
         asked.spawn(async move {
             let client = admin.and_then(|admin| Client::of_instance(&id, &admin, TIMEOUT).ok());
             let answer = match client {

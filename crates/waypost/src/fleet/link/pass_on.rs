@@ -167,11 +167,12 @@ async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Res
             "the leader of the fleet, {id}, does not answer: {error:#}"
         ))
     };
-    let by = question.by.unwrap_or_else(|| shared.id.clone());
+    let own = shared.id();
+    let by = question.by.unwrap_or_else(|| own.to_string());
     let client = Client::of_instance(id, &admin, TIMEOUT).map_err(failed)?;
     let client = client.on_behalf_of(by.clone(), shared.token());
     let tags = question.versions.map(tags);
-    let mut headers = vec![(PASSED_ON, &*shared.id), (BEHALF, &*by)];
+    let mut headers = vec![(PASSED_ON, &*own), (BEHALF, &*by)];
     headers.extend(tags.as_deref().map(|tags| ("if-match", tags)));
     client
         .ask(question.method, &question.path, &headers, question.body)

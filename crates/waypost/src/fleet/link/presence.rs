@@ -15,7 +15,7 @@ use waypost_etcd::kv::write::Put;
 use waypost_etcd::lease::{Granted, KeepAlive};
 use waypost_etcd::revision::{LeaseId, Revision};
 use waypost_fleet::key::Key;
-use waypost_fleet::pace::report_after;
+use waypost_fleet::pace::{report_after, retry_after};
 use waypost_fleet::record::Record;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::store::StoreRevision;
@@ -29,9 +29,6 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// The deadline of a call: several fit the time of a lease.
 const DEADLINE: Duration = Duration::from_secs(2);
-
-/// The wait before a call that failed is made again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The shortest time between two writes of the instance's key, plus an allowance for each instance that sees them.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -57,6 +54,8 @@ pub(super) struct Candidate {
 /// A lease that holds, as far as is known.
 struct Held<'a> {
     shared: &'a Shared,
+    /// The id of the instance under it.
+    id: Arc<str>,
     client: Client,
     election: Election,
     lease: LeaseId,
@@ -84,19 +83,22 @@ enum Attached {
 pub(super) async fn keep(shared: Arc<Shared>) {
     let client = shared.client.with_deadline(DEADLINE);
     let mut is_again = false;
+    let mut failures = 0;
     loop {
         let began = Instant::now();
         match client.grant(LEASE, None).await {
             Ok(granted) => {
+                failures = 0;
+                let held = Held::new(&shared, client.clone(), granted, began);
+                let id = Arc::clone(&held.id);
                 if is_again {
-                    log::info(format_args!("instance {} has a new lease in etcd", shared.id));
+                    log::info(format_args!("instance {id} has a new lease in etcd"));
                 }
-                Held::new(&shared, client.clone(), granted, began).hold().await;
-                log::warn(format_args!(
-                    "the lease of instance {} in etcd has ended",
-                    shared.id
-                ));
-                is_again = true;
+                held.hold().await;
+                is_again = id == shared.id();
+                if is_again {
+                    log::warn(format_args!("the lease of instance {id} in etcd has ended"));
+                }
             }
             Err(error) => {
                 shared.presence.send_modify(|presence| {
@@ -106,7 +108,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
                         error => vec![format!("etcd: {error}")],
                     };
                 });
-                sleep(RETRY).await;
+                sleep(retry_after(failures, &shared.id())).await;
+                failures += 1;
             }
         }
     }
@@ -126,6 +129,7 @@ impl<'a> Held<'a> {
             candidate: None,
             refused: [None, None],
             client,
+            id: shared.id(),
             shared,
         }
     }
@@ -146,8 +150,13 @@ impl<'a> Held<'a> {
         standing: &mut watch::Receiver<Option<InstanceRecord>>,
         pictures: &mut watch::Receiver<Picture>,
     ) -> Option<()> {
-        self.look(&pictures.borrow_and_update().clone());
+        let picture = pictures.borrow_and_update().clone();
         let wanted = standing.borrow_and_update().clone();
+        if let Some(other) = self.double(&picture, wanted.as_ref()) {
+            self.give_way(&other).await;
+            return None;
+        }
+        self.look(&picture);
         let value = wanted.as_ref().map(Record::to_value);
         let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
         let now = Instant::now();
@@ -183,14 +192,38 @@ impl<'a> Held<'a> {
     fn put_off(&mut self, wanted: Option<&InstanceRecord>, now: Instant) {
         self.is_put_off = true;
         let view = self.shared.view();
-        let known = view.instances.get(&*self.shared.id).map(|known| &*known.value);
+        let known = view.instances.get(&*self.id).map(|known| &*known.value);
         if let Some((known, wanted)) = known.zip(wanted)
             && (&known.canary, known.healthy, &known.errors)
                 == (&wanted.canary, wanted.healthy, &wanted.errors)
         {
-            let after = report_after(view.instances.len(), &self.shared.id);
+            let after = report_after(view.instances.len(), &self.id);
             self.write_at = self.write_at.max(now + after);
         }
+    }
+
+    /// The process that has written this instance's key since this one did: it has a copy of the state directory.
+    fn double(&self, picture: &Picture, own: Option<&InstanceRecord>) -> Option<Arc<InstanceRecord>> {
+        let (_, written) = self.written.as_ref()?;
+        let known = picture.view.instances.get(&*self.id)?;
+        let process = |record: &InstanceRecord| (record.host.clone(), record.pid, record.started);
+        let is_other = process(&known.value) != process(own?);
+        (is_other && known.modified.0 > written.0).then(|| Arc::clone(&known.value))
+    }
+
+    /// Leaves the id to another process.
+    async fn give_way(&self, other: &InstanceRecord) {
+        let fresh = self.shared.take_fresh_id();
+        let pid = other.pid.map(|pid| format!("process {pid}"));
+        let host = other.host.as_ref().map(|host| format!("on {host}"));
+        let other: Vec<String> = pid.into_iter().chain(host).collect();
+        log::warn(format_args!(
+            "another process has the id {} ({}), as with a copy of a state directory: this instance is {fresh} from now on",
+            self.id,
+            other.join(" ")
+        ));
+        // The candidacy ends with it; the key is under the lease of the other one. If etcd does not answer, it ends by itself.
+        let _ = self.client.revoke(self.lease).await;
     }
 
     /// Notices keys that were deleted.
@@ -201,7 +234,7 @@ impl<'a> Held<'a> {
         let view = &picture.view;
         if let Some((_, at)) = &self.written
             && view.at >= StoreRevision(at.0)
-            && !view.instances.contains_key(&*self.shared.id)
+            && !view.instances.contains_key(&*self.id)
         {
             self.written = None;
         }
@@ -225,14 +258,14 @@ impl<'a> Held<'a> {
                 self.show();
             }
             Err(Error::LeaseNotFound { .. }) => return None,
-            Err(_) => self.renew_at = Instant::now() + RETRY,
+            Err(_) => self.renew_at = Instant::now() + retry_after(0, &self.id),
         }
         Some(())
     }
 
     /// Writes the instance's key.
     async fn write(&mut self, value: Vec<u8>) -> Option<()> {
-        let key = self.shared.prefix.encode(&Key::Instance(self.shared.id.clone()));
+        let key = self.shared.prefix.encode(&Key::Instance(self.id.to_string()));
         let put = Put::new(key, &*value).with_lease(self.lease);
         let written = self.client.put(&put).await;
         let instances = u32::try_from(self.shared.view().instances.len()).unwrap_or(u32::MAX);
@@ -245,7 +278,7 @@ impl<'a> Held<'a> {
 
     /// Enters the election.
     async fn enter(&mut self) -> Option<()> {
-        let entered = self.election.enter(self.lease, self.shared.id.as_bytes()).await;
+        let entered = self.election.enter(self.lease, self.id.as_bytes()).await;
         let entered = self.judge(Attached::Candidate, Duration::ZERO, entered)?;
         self.candidate = entered.map(|candidacy| Candidate {
             key: String::from_utf8_lossy(candidacy.key()).into_owned(),
@@ -270,7 +303,7 @@ impl<'a> Held<'a> {
             }
             Err(Error::LeaseNotFound { .. }) => return None,
             // That etcd is away is said elsewhere.
-            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => (None, RETRY),
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => (None, retry_after(0, &self.id)),
             Err(error) => {
                 let why = format!("etcd: {error}");
                 if refused.as_ref() != Some(&why) {

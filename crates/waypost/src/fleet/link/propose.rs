@@ -58,7 +58,7 @@ impl Shared {
         let (candidate, until) = self.presence.borrow().candidacy.clone()?;
         let picture = self.picture.borrow().clone();
         let holds = picture.known == Known::Read && tokio::time::Instant::now() < until;
-        let fence = picture.view.fence_of(&self.id, &candidate.key)?;
+        let fence = picture.view.fence_of(&self.id(), &candidate.key)?;
         (holds && fence.created == candidate.created).then_some(fence)
     }
 

@@ -347,9 +347,40 @@ async fn the_oldest_candidate_leads_until_its_lease_ends() {
     let leads_anew = |fleet: &Fleet| fleet.fence().is_some_and(|fence| fence != before);
     until(&second, "the leader again", leads_anew).await;
     until(&second, "present", |fleet| {
-        fleet.view().instances.contains_key(fleet.id())
+        fleet.view().instances.contains_key(&*fleet.id())
     })
     .await;
+}
+
+#[tokio::test]
+async fn copy_of_a_state_directory_gets_another_id() {
+    let bench = Bench::new(1).await;
+    let of_process = |pid| InstanceRecord {
+        pid: Some(pid),
+        ..record()
+    };
+    let first = bench.fleet("a");
+    first.report(of_process(1));
+    until(&first, "present", |fleet| fleet.view().instances.len() == 1).await;
+    let (original, copy) = (bench.directory.path().join("a"), bench.directory.path().join("b"));
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(original.join("instance"), copy.join("instance")).unwrap();
+    let second = bench.fleet("b");
+    let id = second.id();
+    assert_eq!(first.id(), id);
+    second.report(of_process(2));
+    until(&second, "with both", |fleet| fleet.view().instances.len() == 2).await;
+    let process = |fleet: &Fleet| fleet.view().instances[&fleet.id()].value.pid;
+    until(&first, "with both", |fleet| fleet.view().instances.len() == 2).await;
+    assert_eq!((process(&first), process(&second)), (Some(1), Some(2)));
+    // The one that was there first has given way, and keeps its new id.
+    assert_eq!(second.id(), id);
+    let fresh = first.id();
+    drop(first);
+    while super::identity::lock(&original).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.fleet("a").id(), fresh);
 }
 
 #[tokio::test]
@@ -358,7 +389,7 @@ async fn a_key_that_somebody_deleted_is_written_again() {
     let fleet = bench.fleet("a");
     fleet.report(record());
     let key = format!("instances/{}", fleet.id());
-    let is_present = |fleet: &Fleet| fleet.view().instances.contains_key(fleet.id());
+    let is_present = |fleet: &Fleet| fleet.view().instances.contains_key(&*fleet.id());
     until(&fleet, "present", is_present).await;
     until(&fleet, "the leader", Fleet::is_leader).await;
     let fence = fleet.fence().unwrap();
@@ -381,7 +412,7 @@ async fn without_etcd_the_view_is_what_was_kept() {
     let mut kept = fleet.shared.kept.subscribe();
     let are_kept = kept.wait_for(|kept| *kept >= proposed.view.rules);
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
-    let id = fleet.id().to_owned();
+    let id = fleet.id();
     drop(fleet);
     bench.etcd.stop(0);
     // The tasks let go of the lock when they have ended.
