@@ -62,8 +62,12 @@ fn figures_of_a_lost_instance_stay_in_the_window() {
     let etcd = Etcd::with(split(&a, &b));
     let (one, mut two) = served(&etcd);
     let (gone, _) = ids(&two);
-    // The leader has asked it before: then, its figures are in while it stands still.
+    // The leader has asked it before: then, its figures are in while it stands still. It runs again before it is stopped again,
+    // so that it answers a question that has waited for it.
     wait_for("its figures at the leader", || {
+        if stats(&one, "window=5m")["instances"] != 2 {
+            return None;
+        }
         two.signal(Signal::STOP);
         let all = stats(&one, "window=5m");
         two.signal(Signal::CONT);
