@@ -60,7 +60,8 @@ impl Control {
         self.rollouts.round = self.ask_others(PATIENCE, AGE_MAX, false);
         match &self.rollouts.round {
             Some(_) => answered,
-            None => Some(Others::default()),
+            // There is no other instance any more.
+            None => Some(answered.unwrap_or_default()),
         }
     }
 

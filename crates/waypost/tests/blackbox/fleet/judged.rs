@@ -28,7 +28,15 @@ struct Bench {
 }
 
 impl Bench {
+    /// The rollout goes by the test clock.
     fn new() -> Self {
+        let bench = Self::begun(Etcd::instance_with_test_clock);
+        // What the other instance counts from now on is the rollout's.
+        bench.one.pass(1);
+        bench
+    }
+
+    fn begun(instance: fn(&Etcd) -> Gateway) -> Self {
         let versions = [version("a", false), version("b", true)];
         let [a, b] = &versions;
         let timeouts = "timeouts: { response: 5s }";
@@ -37,16 +45,14 @@ impl Bench {
              warmup: 0s, judge: { errors: { ratio: 1.5, plus: 20 }, client_errors: off, abandoned: off, latency: off } }",
         );
         let etcd = Etcd::with(config);
-        let one = etcd.instance_with_test_clock();
+        let one = instance(&etcd);
         wait_for("the lead", || leads(&one).then_some(()));
-        let two = etcd.instance_with_test_clock();
+        let two = instance(&etcd);
         wait_for_revision(&two, 1);
         wait_for_two(&one);
         let started = one.admin("POST", "/api/v1/routes/users/rollout", JSON, "{}");
         assert_eq!(started.status(), 200, "{}", started.text());
         wait_for("the first step", || (live(&two) == live(&one)).then_some(()));
-        // What the other instance counts from now on is the rollout's.
-        one.pass(1);
         Self {
             etcd,
             one,
@@ -132,6 +138,15 @@ fn version_that_fails_only_at_another_instance_is_rolled_back() {
         (live(&bench.two) == live(&bench.one)).then_some(())
     });
     assert_eq!(rollout(&bench.two)["state"], "rolled_back");
+}
+
+#[test]
+fn instances_are_asked_once_a_second() {
+    let bench = Bench::begun(Etcd::instance);
+    wait_for("the rollback", || {
+        burst(&bench.two, BROKEN, 20);
+        (bench.status()["state"] == "rolled_back").then_some(())
+    });
 }
 
 #[test]
