@@ -6,12 +6,13 @@
 //! [views](view::View): all that the store said at one of its revisions. Against a view, an [`intent`](proposal::Intent)
 //! becomes a [`proposal`](proposal::Proposal): [transactions](store::Transaction) that happen as a whole, and only if
 //! no other change was first. [`canary`] judges a config that some instances try
-//! first, and [`coverage`] tells how much of the traffic is known when some instances say nothing.
+//! first, [`coverage`] tells how much of the traffic is known when some instances say nothing, and [`lead`] says who may lead.
 
 pub mod canary;
 pub mod config;
 pub mod coverage;
 pub mod key;
+pub mod lead;
 pub mod pace;
 mod plain;
 pub mod proposal;

@@ -1,5 +1,5 @@
-//! The pace at which instances write their own keys. All instances see each such write, so that all reporting at once would
-//! be as many messages as the square of their number.
+//! The pace at which instances write: their own keys, which all instances see, so that all reporting at once would be as many
+//! messages as the square of their number, and what the store has refused.
 
 use std::time::Duration;
 
@@ -36,6 +36,50 @@ fn share(spread_ms: u64, id: &str) -> Duration {
     Duration::from_millis(u64::try_from(share).unwrap_or(spread_ms))
 }
 
+/// The wait before something that was refused is tried for the second time.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The waits before something that was refused is tried again: each is twice as long as the one before. Times count from any
+/// fixed point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackOff {
+    longest: Duration,
+    wait: Duration,
+    due: Duration,
+    why: Option<String>,
+}
+
+impl BackOff {
+    /// Nothing was refused yet, and no wait is longer than this.
+    pub fn up_to(longest: Duration) -> Self {
+        Self {
+            longest,
+            wait: FIRST_WAIT.min(longest),
+            due: Duration::ZERO,
+            why: None,
+        }
+    }
+
+    /// Returns true if it may be tried now.
+    pub fn is_due(&self, now: Duration) -> bool {
+        now >= self.due
+    }
+
+    /// Notes that it was refused. Returns true unless it was for the same reason as before.
+    pub fn refused(&mut self, now: Duration, why: &str) -> bool {
+        self.due = now.saturating_add(self.wait);
+        self.wait = self.wait.saturating_mul(2).min(self.longest);
+        let is_news = self.why.as_deref() != Some(why);
+        self.why = Some(why.to_owned());
+        is_news
+    }
+
+    /// Notes that it was done.
+    pub fn done(&mut self) {
+        *self = Self::up_to(self.longest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +95,32 @@ mod tests {
             assert!(half_of_them > most_ms / 5, "{failures}: {half_of_them}");
             assert_eq!(retry_after(failures, "a"), retry_after(failures, "a"));
         }
+    }
+
+    #[test]
+    fn waits_double_and_a_reason_is_told_once() {
+        let seconds = Duration::from_secs;
+        let mut back_off = BackOff::up_to(seconds(60));
+        let mut now = seconds(1000);
+        for (wait, why, is_news) in [
+            (1, "full", true),
+            (2, "full", false),
+            (4, "away", true),
+            (8, "away", false),
+            (16, "away", false),
+            (32, "away", false),
+            (60, "away", false),
+            (60, "full", true),
+        ] {
+            assert!(back_off.is_due(now));
+            assert_eq!(back_off.refused(now, why), is_news, "{why} before {wait}");
+            assert!(!back_off.is_due(now + seconds(wait) - Duration::from_millis(1)));
+            now += seconds(wait);
+        }
+        back_off.done();
+        assert!(back_off.is_due(now));
+        assert!(back_off.refused(now, "full"));
+        assert!(back_off.is_due(now + seconds(1)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const FLOORS: [(&str, &[&[&str]]); 5] = [
             &["key"],
             &["config", "record"],
             &["view"],
-            &["canary", "proposal", "replica"],
+            &["canary", "lead", "proposal", "replica"],
         ],
     ),
     (

@@ -109,7 +109,7 @@ impl Plan<'_> {
     }
 
     /// Rests on all texts of the config, and on there being no others.
-    fn rest_on_config(&mut self) {
+    pub(super) fn rest_on_config(&mut self) {
         let names: Vec<ConfigName> = self.view.config_keys.keys().cloned().collect();
         for name in names {
             self.rest_on(&Key::Config(name));

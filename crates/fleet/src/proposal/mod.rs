@@ -109,6 +109,8 @@ pub struct State {
     pub certificates: BTreeMap<String, Option<Vec<u8>>>,
     /// The right of the leader. Where it is given, nothing of this happens once another one leads.
     pub fence: Option<Fence>,
+    /// True if nothing of this happens once the config is another one: a user has seen it.
+    pub rests_on_config: bool,
 }
 
 /// A wish as transactions.
@@ -235,7 +237,13 @@ impl Proposal {
                 Outcome::NotDone
             };
         }
-        if self.conflicts(view).is_empty() {
+        if self.conflicts(view).is_empty()
+            || self
+                .main
+                .writes
+                .iter()
+                .any(|write| self.is_untouched(write, view))
+        {
             return Outcome::NotDone;
         }
         // A deletion leaves no id. What is gone is as was wanted.
@@ -250,6 +258,20 @@ impl Proposal {
             true => Outcome::Done,
             false => Outcome::Unclear,
         }
+    }
+
+    /// Returns true if the key of a write is as it was, so that it has not happened.
+    fn is_untouched(&self, write: &Write, view: &View) -> bool {
+        let Some(key) = view.prefix.decode(write.key().as_bytes()) else {
+            return false;
+        };
+        let mut marks = self.marks.iter();
+        let Some((_, at)) = marks.find(|(known, _)| *known == key) else {
+            return false;
+        };
+        // What was not there is not there either after its deletion.
+        let leaves_a_trace = matches!(write, Write::Put { .. }) || *at != StoreRevision::default();
+        leaves_a_trace && view.modified(&key) == *at
     }
 
     /// The keys that it rests on and that are not as they were.

@@ -1,12 +1,31 @@
 //! Dials, drains, rollouts and certificates.
 
-use crate::key::Key;
+use crate::key::{Folder, Key};
 use crate::proposal::{Plan, PlanError, State};
 use crate::record::rollout::RolloutRecord;
+use crate::store::OPERATIONS_MAX;
+
+/// The comparisons that are kept free for the right of the leader, and for folders.
+const RESERVED: usize = 8;
 
 impl Plan<'_> {
+    /// Rests on the config, beside so many keys. Where its texts are too many to be compared one by one, a text that a user deletes
+    /// by other means is noticed with the revision that the leader makes of it.
+    fn rest_on_rules(&mut self, keys: usize) {
+        if keys + self.view.config_keys.len() + RESERVED <= OPERATIONS_MAX {
+            self.rest_on_config();
+        } else {
+            self.compares.push(self.view.nothing_written(Folder::Config));
+        }
+        self.compares.push(self.view.nothing_written(Folder::Revisions));
+    }
+
     pub(super) fn state(&mut self, state: State) -> Result<(), PlanError> {
         let write = self.write;
+        let keys = state.dials.len() + state.drains.len() + state.rollouts.len() + state.certificates.len();
+        if state.rests_on_config {
+            self.rest_on_rules(keys);
+        }
         if let Some(fence) = &state.fence {
             self.rest_on_fence(fence);
         }

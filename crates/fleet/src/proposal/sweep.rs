@@ -1,9 +1,10 @@
-//! Sweeping: old revisions, and parts of texts that nothing refers to, are deleted by the leader.
+//! Sweeping: old revisions, parts of texts that nothing refers to, and what has ended with a config are deleted by the leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::key::{Folder, Key};
+use crate::proposal::{Intent, State};
 use crate::record::WriteId;
 use crate::store::{Compare, OPERATIONS_MAX, Transaction, Write};
 use crate::text::{Digest, TEXT_BYTES_MAX};
@@ -24,6 +25,9 @@ const UNREFERRED: Duration = Duration::from_secs(120);
 
 /// The most deletions in one transaction.
 const DELETIONS_MAX: usize = OPERATIONS_MAX / 2;
+
+/// The most dials, and the most drained endpoints, in one transaction: the records of dials have their history.
+const ENDED_MAX: usize = 16;
 
 /// Observations of texts that nothing refers to.
 #[derive(Debug, Default)]
@@ -81,6 +85,24 @@ impl Sweeper {
         });
         Some(transaction)
     }
+}
+
+/// Writes what has ended with a config: dials of splits that it does not have, drained endpoints that it does not name. No
+/// instance obeys them any more, so it does not matter when it happens, nor if all at once. What is not as in `view` by then
+/// is another one's, and stays.
+pub fn ended(view: &View, ended: State, fence: &Fence, write: &WriteId) -> Vec<Transaction> {
+    let (mut dials, mut drains) = (ended.dials.into_iter(), ended.drains.into_iter());
+    let portions = std::iter::from_fn(|| {
+        let portion = State {
+            dials: dials.by_ref().take(ENDED_MAX).collect(),
+            drains: drains.by_ref().take(ENDED_MAX).collect(),
+            fence: Some(fence.clone()),
+            ..State::default()
+        };
+        (!portion.dials.is_empty() || !portion.drains.is_empty()).then_some(portion)
+    });
+    let proposals = portions.filter_map(|portion| Intent::State(portion).plan(view, write).ok());
+    proposals.map(|proposal| proposal.main).collect()
 }
 
 /// The revisions beyond those that are kept, the oldest first.

@@ -241,3 +241,83 @@ fn unknown_outcomes_are_found_out() {
     world.commit(&deletion);
     assert_eq!(deletion.outcome(&world.view()), Outcome::Done);
 }
+
+/// A dial of a user who has seen the config.
+fn seen(intent: Intent) -> Intent {
+    let Intent::State(state) = intent else {
+        panic!("{intent:?} is no dial");
+    };
+    Intent::State(State {
+        rests_on_config: true,
+        ..state
+    })
+}
+
+#[test]
+fn dial_rests_on_the_config_that_was_seen() {
+    let many: Vec<String> = (0..100).map(|number| format!("{number:03}.yaml")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (&**name, "1")).collect();
+    for config in [&[("a.yaml", "1"), ("b.yaml", "1")][..], &many] {
+        let first = config[0].0;
+        for change in 0..4 {
+            let mut world = World::new();
+            world.carry_out(apply(texts(config)));
+            let view = world.view();
+            let proposal = world.plan(&view, seen(dial("users", 5))).unwrap();
+            match change {
+                0 => drop(world.carry_out(apply(texts(&[(first, "2")])))),
+                1 => world.store.put(&key("config/new.yaml"), "1"),
+                2 => world.store.delete(&key(&format!("config/{first}"))),
+                // Other dials are no reason.
+                _ => drop(world.carry_out(dial("orders", 7))),
+            }
+            assert_eq!(world.commit(&proposal), change == 3, "{change}");
+            let expected = match change {
+                3 => Outcome::Done,
+                _ => Outcome::NotDone,
+            };
+            assert_eq!(proposal.outcome(&world.view()), expected);
+        }
+    }
+    // More dials at once than can be compared beside all texts: then new texts and revisions are noticed all the same.
+    let mut world = World::new();
+    world.carry_out(apply(texts(&many)));
+    let view = world.view();
+    let mut all = State {
+        rests_on_config: true,
+        ..State::default()
+    };
+    for number in 0..100 {
+        let Intent::State(mut state) = dial(&format!("r{number}"), 5) else {
+            unreachable!("it is a dial");
+        };
+        all.dials.append(&mut state.dials);
+    }
+    let proposal = world.plan(&view, Intent::State(all)).unwrap();
+    world.carry_out(apply(texts(&[("a.yaml", "2")])));
+    assert!(!world.commit(&proposal));
+}
+
+#[test]
+fn unknown_outcomes_of_deletions_are_found_out() {
+    let mut world = World::new();
+    world.carry_out(apply(texts(&[("a.yaml", "1")])));
+    world.carry_out(dial("users", 5));
+    let deletion = || {
+        seen(Intent::State(State {
+            dials: [("users".to_owned(), None)].into(),
+            ..State::default()
+        }))
+    };
+    let view = world.view();
+    let lost = world.plan(&view, deletion()).unwrap();
+    world.carry_out(apply(texts(&[("a.yaml", "2")])));
+    assert!(!world.commit(&lost));
+    assert_eq!(lost.outcome(&world.view()), Outcome::NotDone);
+    let happened = world.carry_out(deletion());
+    assert_eq!(happened.outcome(&world.view()), Outcome::Done);
+    world.carry_out(apply(texts(&[("a.yaml", "3")])));
+    assert_eq!(happened.outcome(&world.view()), Outcome::Done);
+    world.carry_out(dial("users", 6));
+    assert_eq!(happened.outcome(&world.view()), Outcome::Unclear);
+}

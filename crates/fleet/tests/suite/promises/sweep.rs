@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waypost_fleet::proposal::sweep::{REVISIONS_KEPT, Sweeper};
+use waypost_fleet::proposal::sweep::{REVISIONS_KEPT, Sweeper, ended};
 use waypost_fleet::view::Fence;
 
 use super::*;
@@ -138,4 +138,37 @@ fn former_leader_sweeps_nothing() {
         .unwrap();
     world.store.delete(&key("leader/1"));
     assert!(!world.store.commit(&sweep));
+}
+
+#[test]
+fn what_has_ended_is_deleted_unless_it_was_changed_since() {
+    let mut world = World::new();
+    let routes: Vec<String> = (10..50).map(|number| format!("r{number}")).collect();
+    for route in &routes {
+        world.carry_out(dial(route, 5));
+    }
+    let fence = fence(&mut world);
+    let view = world.view();
+    let gone = State {
+        dials: routes.into_iter().map(|route| (route, None)).collect(),
+        ..State::default()
+    };
+    world.carry_out(dial("r49", 9));
+    let write = WriteId::new("sweep").unwrap();
+    let transactions = ended(&view, gone.clone(), &fence, &write);
+    let happened = transactions
+        .iter()
+        .filter(|transaction| world.store.commit(transaction));
+    assert_eq!(happened.count(), 2);
+    let view = world.view();
+    assert_eq!(view.dials.len(), 8);
+    assert!(view.dials.contains_key("r49"));
+    // A former leader deletes nothing.
+    let gone = State {
+        dials: [("r48".to_owned(), None)].into(),
+        ..gone
+    };
+    let late = ended(&view, gone, &fence, &write);
+    world.store.delete(&key("leader/1"));
+    assert!(!world.store.commit(&late[0]));
 }
