@@ -88,6 +88,11 @@ impl ServiceState {
         }
     }
 
+    /// The drains.
+    pub fn drains(&self) -> Arc<Vec<Drain>> {
+        self.drains.load_full()
+    }
+
     /// Replaces the drains.
     pub fn set_drains(&self, drains: Vec<Drain>) {
         if *self.drains.load_full() == drains {

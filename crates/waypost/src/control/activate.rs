@@ -170,7 +170,7 @@ impl Control {
             }
         };
         opened.generation().renumber(revision.number);
-        self.state.dials.apply_to(opened.generation());
+        self.apply_dials(opened.generation(), texts);
         let listened = self.gateway.serve(opened, &changes.ending).await;
         self.key_sets
             .retain(self.gateway.generation().plan(), &self.shared);

@@ -185,7 +185,7 @@ impl Control {
 
     /// Returns true if the active config is one of `if_match`, or any will do.
     fn is_active(&self, if_match: Option<&[String]>) -> bool {
-        let hash = revisions::hash(&self.active);
+        let hash = revisions::hash(&self.present_texts());
         if_match.is_none_or(|tags| tags.iter().any(|tag| tag == "*" || *tag == hash))
     }
 
@@ -259,7 +259,7 @@ impl Control {
 
     /// The active texts with a change made to them. Its `If-Match` must fit.
     pub(super) fn changed_texts(&self, change: &Change) -> Result<Texts, Problem> {
-        let mut texts = self.active.clone();
+        let mut texts = self.present_texts();
         let is_directory = texts.kind == Kind::Directory;
         match &change.what {
             // The config of a fleet is a directory, also where one text is all of it.
@@ -348,10 +348,7 @@ impl Control {
         if change.if_match.iter().any(fits) {
             return Ok(());
         }
-        Err(Problem::stale(format!(
-            "the config has changed since (revision {}); read it again",
-            self.number()
-        )))
+        Err(self.changed_since())
     }
 
     /// Compiles and checks `texts`; the problem has their diagnostics.

@@ -17,6 +17,7 @@ use crate::state::dials::{Dial, Dials, Turn};
 use crate::state::weights::{Weights, declared};
 
 /// A dial that is about to be turned.
+#[derive(Clone)]
 pub(super) struct Turning {
     route: String,
     position: usize,
@@ -59,7 +60,7 @@ impl Control {
         // A dial that is refused aborts nothing.
         self.make_way(route, force, by).await?;
         let turning = Turning { after, ..dial()? };
-        let turned = self.turn(claimed, &generation, vec![turning], by).await;
+        let turned = self.turn_seen(claimed, &generation, vec![turning], by).await;
         if turned.as_ref().is_err_and(|problem| problem.is_stale()) {
             // Another instance was first: what it did is in force now, and told.
             self.obey().await;
@@ -86,6 +87,9 @@ impl Control {
         let positions = generation.plan().routes_of_deal(deal);
         for position in generation.plan().routes_of_deal(deal) {
             let route = generation.plan().routes()[position].matching.name.to_string();
+            if self.state.dials.is_moving(&route) {
+                self.expect_charge()?;
+            }
             if self.rollouts.lead_of(&route).is_some() {
                 return Err(Problem::conflict(format!(
                     "a rollout of the route `{route}` is under way and turns its dial; `waypost rollout abort {route}` ends \
@@ -115,7 +119,7 @@ impl Control {
         }
         Ok(DealDialed {
             name: deal.to_owned(),
-            routes: self.turn(claimed, &generation, turnings, &by).await?,
+            routes: self.turn_seen(claimed, &generation, turnings, &by).await?,
             by,
         })
     }
@@ -152,7 +156,10 @@ impl Control {
     /// Refuses a dial of a route whose rollout is under way; with `force`, aborts the rollout.
     async fn make_way(&mut self, route: &str, force: bool, by: &str) -> Result<(), Problem> {
         if self.rollouts.lead_of(route).is_none() {
-            return Ok(());
+            return match self.state.dials.is_moving(route) {
+                true => self.expect_charge(),
+                false => Ok(()),
+            };
         }
         if !force {
             return Err(Problem::conflict(format!(
@@ -163,6 +170,29 @@ impl Control {
         self.act_on_rollout(route, RolloutAction::Abort, by)
             .await
             .map(drop)
+    }
+
+    /// Turns dials of splits that are in force as they were seen. Where another instance was first, but with something else, they
+    /// are turned all the same.
+    async fn turn_seen(
+        &mut self,
+        claimed: Result<(), StoreError>,
+        generation: &Arc<Generation>,
+        turnings: Vec<Turning>,
+        by: &str,
+    ) -> Result<Vec<Dialed>, Problem> {
+        let turned = self.turn(claimed, generation, turnings.clone(), by).await;
+        if self.fleet().is_none() || !turned.as_ref().is_err_and(Problem::is_stale) {
+            return turned;
+        }
+        self.obey().await;
+        let generation = self.gateway.generation();
+        let is_free = |turning: &Turning| !self.state.dials.is_moving(&turning.route);
+        let again = turnings.into_iter().map(|turning| turning.again(&generation));
+        match again.map(|turning| turning.filter(is_free)).collect() {
+            Some(turnings) => self.turn(Ok(()), &generation, turnings, by).await,
+            None => turned,
+        }
     }
 
     /// Turns dials: first all are stored, then they are live.
@@ -263,6 +293,14 @@ impl Turning {
             *weight = given.map_or(0, |(_, weight)| *weight);
         }
         (self.after != self.before).then_some(self)
+    }
+
+    /// The same turn of the split as a newer generation has it; `None` if that is another one, or has other weights.
+    fn again(self, generation: &Generation) -> Option<Self> {
+        let position = generation.compiled().position(&self.route)?;
+        let now = turning(generation, position)?;
+        let is_same = now.declared == self.declared && now.before == self.before;
+        is_same.then_some(Self { position, ..self })
     }
 
     /// True if the new weights differ from the declared ones.

@@ -18,8 +18,29 @@ struct Place {
 }
 
 impl Control {
-    /// Drains an endpoint, or takes it back: first that is stored, then it is so.
+    /// Drains an endpoint, or takes it back: first that is stored, then it is so. Where another instance of a fleet was first, but
+    /// with something else, it is done all the same.
     pub(super) async fn drain(
+        &mut self,
+        service: &str,
+        endpoint: &str,
+        drained: bool,
+        by: String,
+    ) -> Result<Drained, Problem> {
+        let of_service = |control: &Self| control.state.dials.drains.get(service).cloned();
+        let before = of_service(self);
+        let done = self.drain_once(service, endpoint, drained, by.clone()).await;
+        if self.fleet().is_none() || !done.as_ref().is_err_and(Problem::is_stale) {
+            return done;
+        }
+        self.obey().await;
+        match of_service(self) == before {
+            true => self.drain_once(service, endpoint, drained, by).await,
+            false => done,
+        }
+    }
+
+    async fn drain_once(
         &mut self,
         service: &str,
         endpoint: &str,

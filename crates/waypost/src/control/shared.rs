@@ -1,7 +1,7 @@
 //! Obeying a fleet: what its view says comes into force here, and what this instance wants is written there first.
 //!
 //! Nothing is in force that etcd has not acknowledged: own changes come into force once they are written, those of others as
-//! soon as a view has them. The leader alone makes revisions of what was put into etcd by other means, and turns rollouts.
+//! soon as a view has them. Dials that came with a config come into force with it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
+use waypost_fleet::pace::BackOff;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
-use waypost_fleet::view::View;
 use waypost_proxy::generation::Generation;
 
 use super::Control;
@@ -24,7 +24,6 @@ use super::reload::Because;
 use super::{VERSION, dial};
 use crate::fleet::{Fleet, Known, Served};
 use crate::log;
-use crate::source::shared::Shared;
 use crate::state::StoreError;
 use crate::state::dials::{Dials, StoredDrain};
 use crate::state::revision::Origin;
@@ -35,6 +34,9 @@ use crate::texts::Texts;
 /// The wait for the leader's revision of a config that was put into etcd. If there is none by then, the config is taken all
 /// the same.
 const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest wait before a revision that was refused is made.
+const NOTE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The wait for the leader's answer to a look at rollouts.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
@@ -48,21 +50,33 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The part of an instance in its fleet.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// True if this instance leads, and its rollouts are taken up.
-    leads: bool,
+    /// True if this instance leads.
+    pub(super) leads: bool,
+    /// True if this instance turns the rollouts of the fleet.
+    pub(super) is_in_charge: bool,
+    /// True if some dials wait for the config that they belong to.
+    dials_wait: bool,
     look_at: Instant,
     /// The end of the wait for the leader's revision of the config.
     patience_ends: Option<Instant>,
     pub(super) canaries: Canaries,
+    /// The waits before a revision that was refused is made.
+    pub(super) note_again: BackOff,
+    /// The fixed point of these waits.
+    pub(super) began: Instant,
 }
 
 impl Part {
     pub(super) fn new() -> Self {
         Self {
             leads: false,
+            is_in_charge: false,
+            dials_wait: false,
             look_at: Instant::now(),
             patience_ends: None,
             canaries: Canaries::default(),
+            note_again: BackOff::up_to(NOTE_WAIT_MAX),
+            began: Instant::now(),
         }
     }
 
@@ -86,19 +100,22 @@ impl Control {
 
     /// Obeys all that the fleet says now. Does nothing outside of a fleet.
     pub(crate) async fn obey(&mut self) {
-        let Some(view) = self.fleet().map(|fleet| fleet.view()) else {
-            return;
-        };
-        // The dials that come with a config count from its first request on.
-        let live = self.fleet().map_or(1, |fleet| fleet.live(&view));
-        let before = self.take_view(view);
+        let Some(fleet) = self.fleet() else { return };
+        fleet.begin_turn();
+        let view = fleet.view();
+        let live = fleet.live(&view);
+        self.source.obey(Arc::clone(&view));
+        let retold = self.state.retold_rollouts(&view);
+        let before = self.state.obey(view);
         self.begin_or_end_trial().await;
+        // The dials that come with a config count from its first request on, and not before.
         self.take_config().await;
+        self.take_dials(before.is_some());
         self.share_rates(live);
         if let Some(before) = &before {
             self.tell_turns(before);
         }
-        self.take_lead(before.is_some()).await;
+        self.take_lead(before.is_some(), &retold).await;
         self.judge_canary().await;
         self.judge_health();
         self.report_instance();
@@ -123,12 +140,31 @@ impl Control {
         self.obey().await;
     }
 
-    /// Takes dials and drains over. Returns those of before, if they may be other ones.
-    fn take_view(&mut self, view: Arc<View>) -> Option<Dials> {
-        self.source.obey(Arc::clone(&view));
-        let before = self.state.obey(view)?;
-        self.state.dials.apply_to(&self.gateway.generation());
-        Some(before)
+    /// Brings dials and drains into force, if they are other ones or have waited for the config that is in force now.
+    fn take_dials(&mut self, are_others: bool) {
+        let waits = !self.is_wanted(&self.active);
+        let Some(part) = &mut self.part else { return };
+        let have_waited = std::mem::replace(&mut part.dials_wait, waits);
+        if are_others || have_waited && !waits {
+            self.apply_dials(&self.gateway.generation(), &self.active);
+        }
+    }
+
+    /// Sets dials and drains of a generation with these texts. Where a fleet has another config by now, those that belong to
+    /// that one wait for it.
+    pub(super) fn apply_dials(&self, generation: &Generation, texts: &Texts) {
+        match self.is_wanted(texts) {
+            true => self.state.dials.apply_to(generation),
+            false => self
+                .state
+                .dials
+                .apply_fitting(generation, &self.gateway.generation()),
+        }
+    }
+
+    /// Returns true if these are the texts that this instance is to obey, or it belongs to no fleet.
+    pub(super) fn is_wanted(&self, texts: &Texts) -> bool {
+        self.source.shared().is_none_or(|shared| shared.read() == *texts)
     }
 
     /// Brings the config of the fleet into force, if it is another one.
@@ -163,7 +199,7 @@ impl Control {
     }
 
     /// Takes the number over that the config in force has in the fleet.
-    fn take_number(&mut self) {
+    pub(super) fn take_number(&mut self) {
         let Some(newest) = self.state.revisions.latest() else {
             return;
         };
@@ -178,58 +214,8 @@ impl Control {
         self.supervisor.status(&self.in_one_line());
     }
 
-    /// Begins or ends to lead, or goes on with it.
-    async fn take_lead(&mut self, is_other: bool) {
-        let leads = self.state.is_claimed();
-        let Some(part) = &mut self.part else { return };
-        if std::mem::replace(&mut part.leads, leads) != leads {
-            log::info(match leads {
-                true => "this instance leads the fleet",
-                false => "this instance leads the fleet no longer",
-            });
-            self.restore_rollouts().await;
-        } else if leads && is_other {
-            self.settle_rollouts().await;
-        }
-        if leads {
-            self.note_active().await;
-        }
-        self.report_rollouts();
-    }
-
-    /// Makes a revision of the config in force, if it was put into etcd and has none.
-    async fn note_active(&mut self) {
-        let newest = self.state.revisions.latest();
-        if newest.is_some_and(|newest| newest.number == self.number()) {
-            return;
-        }
-        let texts = self.active.clone();
-        let summary = crate::check::summary(self.gateway.generation().plan());
-        self.note_put(&texts, summary).await;
-        self.take_number();
-    }
-
-    /// Makes a revision of a good config that was put into etcd, if this instance leads. It counts for the others also where
-    /// this one cannot obey it.
-    pub(super) async fn note_put(&mut self, texts: &Texts, summary: String) {
-        let is_noted = |shared: &Shared| shared.number_of(texts).is_some();
-        if !self.state.is_claimed()
-            || texts.sources.is_empty()
-            || !self.is_of_all(texts)
-            || self.source.shared().is_none_or(is_noted)
-        {
-            return;
-        }
-        let revision = self.state.revisions.next(Origin::Etcd, None, summary, texts);
-        let dials = self.state.dials.clone();
-        match self.state.note(&revision, dials).await {
-            Ok(_) => self.read_own(),
-            Err(error) => log::warn(format_args!("no revision is made of the config in etcd: {error}")),
-        }
-    }
-
     /// Returns true if these are the texts that the fleet has for all.
-    fn is_of_all(&self, texts: &Texts) -> bool {
+    pub(super) fn is_of_all(&self, texts: &Texts) -> bool {
         let shared = self.source.shared();
         shared.is_some_and(|shared| !shared.is_trying() && shared.read() == *texts)
     }
@@ -263,13 +249,21 @@ impl Control {
                 dials_dropped: Vec::new(),
             });
         }
+        if is_requested && self.is_of_all(&self.active) {
+            // A dial that ended with the config in force, and is not deleted yet, must not hold again.
+            if let Some(part) = &mut self.part {
+                part.dials_wait = true;
+            }
+            self.state.end_revived(before.plan(), generation.plan()).await?;
+        }
         let mut dials = self.state.dials.clone();
-        let dials_dropped = dials.drop_stale(generation.plan());
+        // What has ended before is the leader's to delete.
+        let dials_dropped = dials.drop_ended(before.plan(), generation.plan());
         self.add_held_back(&before, generation, activation.by.as_deref(), &mut dials);
         let (by, summary) = (activation.by.clone(), summary.to_owned());
         let revision = self.state.revisions.next(activation.origin, by, summary, texts);
         if is_requested {
-            let number = self.state.apply(&revision, texts, dials).await?;
+            let number = self.state.apply(&revision, texts, &dials).await?;
             self.read_own();
             return Ok(Numbered {
                 number,
@@ -279,19 +273,16 @@ impl Control {
         }
         // Without the files that have errors, it is not the config of the fleet.
         let is_of_all = self.is_of_all(texts);
-        if is_of_all && self.state.is_claimed() {
-            match self.state.note(&revision, dials).await {
-                Ok(number) => {
-                    self.read_own();
-                    return Ok(Numbered {
-                        number,
-                        is_new: true,
-                        dials_dropped,
-                    });
-                }
-                // It is in etcd, so it counts all the same; the revision is made later.
-                Err(error) => log::warn(format_args!("no revision is made of the config in etcd: {error}")),
-            }
+        // It is in etcd, so it counts all the same: a revision that is refused is made later.
+        if is_of_all
+            && self.state.is_claimed()
+            && let Some(number) = self.note(&revision, &dials).await
+        {
+            return Ok(Numbered {
+                number,
+                is_new: true,
+                dials_dropped,
+            });
         }
         Ok(Numbered {
             // The one that the leader most likely gives it.
@@ -316,15 +307,41 @@ impl Control {
         let summary = "no change".to_owned();
         let revision = self.state.revisions.next(Origin::Api, Some(by), summary, &texts);
         let dials = self.state.dials.clone();
-        let applied = self.state.apply(&revision, &texts, dials).await;
+        let applied = self.state.apply(&revision, &texts, &dials).await;
         let number = applied.map_err(|error| error.problem("nothing has changed"))?;
         self.read_own();
         self.gateway.generation().renumber(number);
         Ok(())
     }
 
+    /// The texts that a change is made to: the active ones, or the good config of a fleet that is not in force at this instance
+    /// alone, so that it is not overwritten unseen.
+    pub(super) fn present_texts(&self) -> Texts {
+        let of_fleet = self.source.shared().map(|shared| (shared, shared.read()));
+        match of_fleet {
+            Some((shared, texts)) if shared.number_of(&texts).is_some() => texts,
+            _ => self.active.clone(),
+        }
+    }
+
+    /// The problem of a change of a config that is another one by now.
+    pub(super) fn changed_since(&self) -> Problem {
+        let present = self.present_texts();
+        let of_fleet = self.source.shared().and_then(|shared| shared.number_of(&present));
+        Problem::stale(match of_fleet {
+            Some(number) if present != self.active => format!(
+                "the config of the fleet is another one (revision {number}), which this instance cannot obey; read it at one \
+                 that does"
+            ),
+            _ => format!(
+                "the config has changed since (revision {}); read it again",
+                self.number()
+            ),
+        })
+    }
+
     /// Reads what this instance has just written.
-    fn read_own(&mut self) {
+    pub(super) fn read_own(&mut self) {
         if let Some(shared) = self.state.shared() {
             self.source.obey(Arc::clone(shared.obeyed()));
         }
@@ -441,7 +458,7 @@ impl Control {
     }
 
     /// Tells of what others have done to dials, drains and rollouts.
-    fn tell_turns(&self, before: &Dials) {
+    pub(super) fn tell_turns(&self, before: &Dials) {
         let now = &self.state.dials;
         for turn in now.new_turns(before) {
             self.shared.events.publish(EventKind::Dial {

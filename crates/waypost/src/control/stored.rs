@@ -119,14 +119,15 @@ impl Control {
         if dials == self.state.dials {
             return stale;
         }
+        if self.fleet().is_some() {
+            // They do not hold, wherever they lie. The leader deletes them for all, unless the config has done so.
+            self.sweep().await;
+            return Vec::new();
+        }
         for route in &stale {
             log::info(format_args!(
                 "the dial of the route `{route}` is dropped: its split is not the one that was dialed"
             ));
-        }
-        // The instance that brings a config into a fleet, or its leader, drops them for all.
-        if self.fleet().is_some() && !self.state.is_claimed() {
-            return stale;
         }
         if let Err(error) = self.state.store_dials(&dials).await {
             // They do not hold, although the file has them.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use waypost_admin::command::Command;
 use waypost_admin::state::AppState;
 use waypost_fleet::key::Prefix;
-use waypost_fleet::proposal::Intent;
+use waypost_fleet::proposal::{Intent, State};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::view::{Fence, View};
@@ -73,6 +73,18 @@ impl Fleet {
     }
 
     pub(crate) fn is_leader(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn begin_turn(&self) {
+        match *self {}
+    }
+
+    pub(crate) async fn leader(&self, _: Duration) -> Result<Fence, ProposeError> {
+        match *self {}
+    }
+
+    pub(crate) fn sweep(&self, _: Arc<View>, _: State) {
         match *self {}
     }
 

@@ -126,18 +126,39 @@ pub(crate) enum ProposeError {
     /// etcd refuses it.
     #[error("etcd: {0}")]
     Refused(String),
+    /// Only the leader may do it or have it done, and no instance leads. Nothing was proposed.
+    #[error("no instance leads the fleet, and this needs one that does{0}")]
+    NoLeader(String),
     /// It makes no sense in the present view, or is too large for etcd. Nothing was proposed.
     #[error(transparent)]
     Senseless(PlanError),
 }
 
 impl ProposeError {
+    /// Returns true if another change may be made all the same; else etcd is to be left alone for now.
+    pub(crate) fn is_about_the_change(&self) -> bool {
+        match self {
+            Self::Conflict(_) | Self::Denied(_) | Self::Refused(_) | Self::Senseless(_) => true,
+            Self::Away(_) | Self::Unknown { .. } | Self::Late { .. } | Self::Full | Self::NoLeader(_) => {
+                false
+            }
+        }
+    }
+
+    /// The reason, which is the same each time that it is the same.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Unknown { why, .. } => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The answer of the admin API.
     pub(crate) fn problem(&self) -> Problem {
         let text = self.to_string();
         match self {
             Self::Conflict(_) => Problem::stale(text),
-            Self::Away(_) => Problem::store_away(text),
+            Self::Away(_) | Self::NoLeader(_) => Problem::store_away(text),
             Self::Unknown { .. } => Problem::outcome_unknown(text),
             Self::Late { .. } => Problem::acknowledged(text),
             Self::Full => Problem::not_stored(text),

@@ -127,11 +127,7 @@ impl Dials {
     pub(crate) fn drain(&self, generation: &Generation) {
         for state in generation.services() {
             let drains = self.drains.get(&*state.service().name).into_iter().flatten();
-            let drains = drains.map(|drain| Drain {
-                endpoint: (*drain.endpoint).into(),
-                address: drain.address.as_deref().map(Into::into),
-            });
-            state.set_drains(drains.collect());
+            state.set_drains(drains.map(drain).collect());
         }
     }
 
@@ -154,11 +150,83 @@ impl Dials {
         }
     }
 
-    /// Brings the dials of rollouts under way in line with the declared weights of `plan`.
-    fn carry_over(&mut self, plan: &Plan) {
+    /// Sets the live weights of a generation that is not of the config that these dials belong to: those that were given to
+    /// the very splits that it has. All other weights stay as they are in `before`, which may be the same generation: what
+    /// came with a config waits for it. For the same reason drains are only added.
+    pub(crate) fn apply_fitting(&self, generation: &Generation, before: &Generation) {
+        self.drain_more(generation, before);
+        let moving = self.moving();
+        let last: HashMap<&str, &Turn> = self.turns.iter().map(|turn| (&*turn.route, turn)).collect();
+        for (position, route) in generation.plan().routes().iter().enumerate() {
+            let name = &*route.matching.name;
+            let Some(declared) = declared(generation.plan(), position) else {
+                continue;
+            };
+            let moving = moving.get(name).map(|(_, route)| *route);
+            let live = match self.fitting(name, &declared, moving, last.get(name).copied()) {
+                Some(live) => Some(live),
+                None if std::ptr::eq(generation, before) => None,
+                None => live_in(before, name, &declared),
+            };
+            if let Some(live) = live {
+                let weights: Vec<u64> = live.iter().map(|(_, weight)| *weight).collect();
+                let is_dialed = live != declared;
+                generation
+                    .compiled()
+                    .dial(position, is_dialed.then_some(&weights[..]));
+            }
+        }
+    }
+
+    /// The weights that were given to the split with these declared ones; `None` if what is known is of another one.
+    fn fitting(
+        &self,
+        route: &str,
+        declared: &Weights,
+        moving: Option<&StoredRoute>,
+        last: Option<&Turn>,
+    ) -> Option<Weights> {
+        let names = |weights: &Weights| -> Vec<String> {
+            weights.iter().map(|(service, _)| service.clone()).collect()
+        };
+        if let Some(moving) = moving.filter(|moving| names(&moving.live) == names(declared)) {
+            return moving.live_of(declared);
+        }
+        match self.dials.get(route) {
+            Some(dial) => (dial.declared == *declared).then(|| dial.live.clone()),
+            // It was turned back to the declared weights.
+            None => last
+                .filter(|turn| turn.after == *declared)
+                .map(|_| declared.clone()),
+        }
+    }
+
+    /// Drains endpoints of a generation beside those that are drained in `before`.
+    fn drain_more(&self, generation: &Generation, before: &Generation) {
+        let known: HashMap<&str, _> = before
+            .services()
+            .iter()
+            .map(|state| (&*state.service().name, state))
+            .collect();
+        for state in generation.services() {
+            let name = &*state.service().name;
+            let mut drains: Vec<Drain> = self.drains.get(name).into_iter().flatten().map(drain).collect();
+            if let Some(known) = known.get(name) {
+                let known = known.drains();
+                let more = known.iter().filter(|known| !drains.contains(known));
+                let more: Vec<Drain> = more.cloned().collect();
+                drains.extend(more);
+            }
+            state.set_drains(drains);
+        }
+    }
+
+    /// Brings the dials of rollouts under way in line with the declared weights of `plan`, so many of them at most. Returns true
+    /// if some are other ones now.
+    pub(crate) fn carry_over(&mut self, plan: &Plan, max: usize) -> bool {
         let moving = self.moving();
         if moving.is_empty() {
-            return;
+            return false;
         }
         let mut carried: Vec<(String, Option<Dial>)> = Vec::new();
         for (position, route) in plan.routes().iter().enumerate() {
@@ -172,7 +240,9 @@ impl Dials {
             };
             let known = self.dials.get(name);
             if live == declared {
-                carried.push((name.to_owned(), None));
+                if known.is_some() {
+                    carried.push((name.to_owned(), None));
+                }
             } else if known.is_none_or(|dial| dial.declared != declared || dial.live != live) {
                 let dial = Dial {
                     by: known.map_or(&rollout.by, |dial| &dial.by).clone(),
@@ -183,12 +253,15 @@ impl Dials {
                 carried.push((name.to_owned(), Some(dial)));
             }
         }
+        carried.truncate(max);
+        let are_others = !carried.is_empty();
         for (name, dial) in carried {
             match dial {
                 Some(dial) => self.dials.insert(name, dial),
                 None => self.dials.remove(&name),
             };
         }
+        are_others
     }
 
     /// Drops the drains of endpoints that `plan` does not declare.
@@ -206,23 +279,108 @@ impl Dials {
         });
     }
 
+    /// The routes of dials that `plan` does not have, or declares other weights for.
+    pub(crate) fn stale(&self, plan: &Plan) -> Vec<String> {
+        let mut stale = self.dials.clone();
+        for (position, route) in plan.routes().iter().enumerate() {
+            let name = &*route.matching.name;
+            if stale
+                .get(name)
+                .is_some_and(|dial| declared(plan, position).as_ref() == Some(&dial.declared))
+            {
+                stale.remove(name);
+            }
+        }
+        stale.into_keys().collect()
+    }
+
+    /// Drops dials and drains that hold under the config before, and do not under the one after; dials of rollouts under way are
+    /// carried over. Returns the routes of the dials.
+    pub(crate) fn drop_ended(&mut self, before: &Plan, after: &Plan) -> Vec<String> {
+        self.carry_over(after, usize::MAX);
+        let held = self.holding(before);
+        let holds = self.holding(after);
+        let mut dropped = Vec::new();
+        self.dials.retain(|route, _| {
+            let has_ended = held.dials.contains_key(route) && !holds.dials.contains_key(route);
+            if has_ended {
+                dropped.push(route.clone());
+            }
+            !has_ended
+        });
+        self.drains.retain(|service, drains| {
+            drains.retain(|drain| !held.has_drain(service, drain) || holds.has_drain(service, drain));
+            !drains.is_empty()
+        });
+        dropped
+    }
+
+    /// Drops dials and drains that do not hold under the config before, and would again under the one after, so many of each at
+    /// most. Returns true if there are any.
+    pub(crate) fn drop_revived(&mut self, before: &Plan, after: &Plan, max: usize) -> bool {
+        let held = self.holding(before);
+        let holds = self.holding(after);
+        let moving = self.moving();
+        let revived = holds
+            .dials
+            .keys()
+            .filter(|route| !held.dials.contains_key(*route) && !moving.contains_key(&***route));
+        let revived: Vec<String> = revived.take(max).cloned().collect();
+        let mut count = 0;
+        self.drains.retain(|service, drains| {
+            drains.retain(|drain| {
+                let is_revived = !held.has_drain(service, drain) && holds.has_drain(service, drain);
+                count += usize::from(is_revived);
+                !is_revived || count > max
+            });
+            !drains.is_empty()
+        });
+        for route in &revived {
+            self.dials.remove(route);
+        }
+        count > 0 || !revived.is_empty()
+    }
+
+    /// The dials and drains that hold under the config of `plan`.
+    fn holding(&self, plan: &Plan) -> Self {
+        let mut holding = self.clone();
+        for route in self.stale(plan) {
+            holding.dials.remove(&route);
+        }
+        holding.drop_stale_drains(plan);
+        holding
+    }
+
+    fn has_drain(&self, service: &str, drain: &StoredDrain) -> bool {
+        let drains = self.drains.get(service);
+        drains.is_some_and(|drains| drains.contains(drain))
+    }
+
     /// Drops the dials of routes that `plan` does not have or whose declared weights differ. Returns the routes. The dials of
     /// rollouts under way are kept where both versions are.
     pub(crate) fn drop_stale(&mut self, plan: &Plan) -> Vec<String> {
-        self.carry_over(plan);
+        self.carry_over(plan, usize::MAX);
         self.drop_stale_drains(plan);
-        if self.dials.is_empty() {
-            return Vec::new();
+        let stale = self.stale(plan);
+        for route in &stale {
+            self.dials.remove(route);
         }
-        let mut stale: Vec<String> = self.dials.keys().cloned().collect();
-        for (position, route) in plan.routes().iter().enumerate() {
-            if let Some(dial) = self.dials.get(&*route.matching.name)
-                && declared(plan, position).as_ref() == Some(&dial.declared)
-            {
-                stale.retain(|name| **name != *route.matching.name);
-            }
-        }
-        self.dials.retain(|name, _| !stale.contains(name));
         stale
+    }
+}
+
+/// The weights that a route has in a generation with these declared ones; `None` if it declares others.
+fn live_in(generation: &Generation, route: &str, declared: &Weights) -> Option<Weights> {
+    let position = generation.compiled().position(route)?;
+    let is_same = self::declared(generation.plan(), position).as_ref() == Some(declared);
+    let live = generation.compiled().live_weights(position).filter(|_| is_same)?;
+    let names = declared.iter().map(|(service, _)| service.clone());
+    Some(names.zip(live).collect())
+}
+
+fn drain(stored: &StoredDrain) -> Drain {
+    Drain {
+        endpoint: (*stored.endpoint).into(),
+        address: stored.address.as_deref().map(Into::into),
     }
 }

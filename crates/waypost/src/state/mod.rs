@@ -24,6 +24,7 @@ use waypost_admin::problem::Problem;
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::canary::CanaryRecord;
 use waypost_fleet::view::View;
+use waypost_plan::Plan;
 
 use crate::checksummed::{self, Damaged, create_directory};
 use crate::fleet::{Fleet, ProposeError};
@@ -31,7 +32,7 @@ use crate::state::dials::Dials;
 use crate::state::revision::Revision;
 use crate::state::revisions::Revisions;
 use crate::state::shared::canary::Tried;
-use crate::state::shared::{Shared, records, shared_texts};
+use crate::state::shared::{Retold, Shared, records, shared_texts};
 use crate::texts::Texts;
 
 /// The default name of the directory.
@@ -44,6 +45,12 @@ const OWNER: &str = "config";
 const DIALS: &str = "dials.json";
 /// The name of the directory with the revisions.
 const REVISIONS: &str = "revisions";
+
+/// The most dials that are ended at once.
+const REVIVED_MAX: usize = 50;
+
+/// The most times that these are looked at again, as another instance was first.
+const CONFLICTS_MAX: usize = 20;
 
 /// The state of one gateway.
 #[derive(Debug)]
@@ -80,6 +87,14 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// The reason, which is the same each time that it is the same.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Fleet(error) => error.reason(),
+            other => other.to_string(),
+        }
+    }
+
     /// The problem of a change that was not made for it, or is not known to have been.
     pub(crate) fn problem(&self, what: &str) -> Problem {
         let detail = format!("{what}: {self}");
@@ -141,6 +156,18 @@ impl State {
         }
     }
 
+    /// The rollouts that a newer view has otherwise than this instance has written or seen them last, by the route that each was
+    /// started at.
+    pub(crate) fn retold_rollouts(&self, newer: &View) -> Vec<Retold> {
+        let shared = self.shared.as_ref();
+        shared.map_or_else(Vec::new, |shared| shared.retold(newer))
+    }
+
+    /// Returns true if a rollout is as it was retold, and not written by this instance since.
+    pub(crate) fn is_still(&self, retold: &Retold) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.is_still(retold))
+    }
+
     /// Takes over what a newer view of the fleet says. Returns the dials of before, if they may be other ones.
     pub(crate) fn obey(&mut self, view: Arc<View>) -> Option<Dials> {
         self.revisions.obey(&view);
@@ -190,7 +217,9 @@ impl State {
 
     /// The present errors.
     pub(crate) fn troubles(&self) -> Vec<String> {
-        self.failure.iter().chain(&self.unreadable).cloned().collect()
+        let stuck = self.shared.iter().flat_map(Shared::stuck);
+        let of_files = self.failure.iter().chain(&self.unreadable).cloned();
+        of_files.chain(stuck).collect()
     }
 
     /// Takes the lock, unless this process holds it.
@@ -221,13 +250,40 @@ impl State {
     /// Stores the dials.
     pub(crate) async fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
         if let Some(shared) = &mut self.shared {
-            shared.store(dials).await?;
-            self.dials = dials.clone();
-            return Ok(());
+            let stored = shared.store(dials).await;
+            // etcd is right, also where only a part of it is stored. Of a wiped prefix, they stay.
+            match shared.is_wiped() {
+                false => self.dials = records::read(shared.obeyed()),
+                true if stored.is_ok() => self.dials = dials.clone(),
+                true => {}
+            }
+            return Ok(stored?);
         }
         let file = self.directory.join(DIALS);
         self.store(|_| checksummed::write(&file, &dials.to_json()), &file)?;
         self.dials = dials.clone();
+        Ok(())
+    }
+
+    /// Ends dials and drains of a fleet that do not hold under its config before, and would again under the one after: there are
+    /// some where a config comes back before the leader has deleted them.
+    pub(crate) async fn end_revived(&mut self, before: &Plan, after: &Plan) -> Result<(), StoreError> {
+        let mut conflicts = 0;
+        let mut dials = self.dials.clone();
+        while dials.drop_revived(before, after, REVIVED_MAX) {
+            match (self.store_dials(&dials).await, &mut self.shared) {
+                // Most likely they are being deleted.
+                (Err(StoreError::Fleet(ProposeError::Conflict(newer))), Some(shared))
+                    if conflicts < CONFLICTS_MAX =>
+                {
+                    conflicts += 1;
+                    shared.take_dials(&newer);
+                    self.dials = records::read(shared.obeyed());
+                }
+                (stored, _) => stored?,
+            }
+            dials = self.dials.clone();
+        }
         Ok(())
     }
 
@@ -236,25 +292,23 @@ impl State {
         &mut self,
         revision: &Revision,
         texts: &Texts,
-        dials: Dials,
+        dials: &Dials,
     ) -> Result<u64, StoreError> {
         let Some(shared) = &mut self.shared else {
             return Ok(revision.number);
         };
-        let number = shared
-            .apply(shared_texts(texts), revision.draft(), &dials)
-            .await?;
-        self.obey_own(dials);
+        let number = shared.apply(shared_texts(texts), revision.draft(), dials).await?;
+        self.obey_own();
         Ok(number)
     }
 
     /// Stores a revision of the config that a fleet has already, and the dials that change along. Returns the number.
-    pub(crate) async fn note(&mut self, revision: &Revision, dials: Dials) -> Result<u64, StoreError> {
+    pub(crate) async fn note(&mut self, revision: &Revision, dials: &Dials) -> Result<u64, StoreError> {
         let Some(shared) = &mut self.shared else {
             return Ok(revision.number);
         };
-        let number = shared.note(revision.draft(), &dials).await?;
-        self.obey_own(dials);
+        let number = shared.note(revision.draft(), dials).await?;
+        self.obey_own();
         Ok(number)
     }
 
@@ -293,9 +347,9 @@ impl State {
     }
 
     /// Takes over what this instance has just written.
-    fn obey_own(&mut self, dials: Dials) {
-        self.dials = dials;
+    fn obey_own(&mut self) {
         if let Some(shared) = &self.shared {
+            self.dials = records::read(shared.obeyed());
             self.revisions.obey(shared.obeyed());
         }
     }

@@ -165,6 +165,12 @@ impl StoredRollout {
         self.changes.last()
     }
 
+    /// Returns false if it came with a config and nothing was done about it yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        let is_start = |change: &StoredChange| change.change == "started" && change.time == self.started;
+        !self.on_change || self.share.is_some() || self.changes.iter().any(is_start)
+    }
+
     /// The route that it was started at.
     pub(crate) fn lead(&self) -> Option<&StoredRoute> {
         self.routes.first()

@@ -26,6 +26,7 @@ impl Control {
         action: RolloutAction,
         by: &str,
     ) -> Result<RolloutView, Problem> {
+        self.expect_charge()?;
         // An unknown route, or one that never had a rollout, is not found.
         self.rollout_of(route)?;
         let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();

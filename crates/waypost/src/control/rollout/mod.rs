@@ -32,6 +32,7 @@ use waypost_admin::problem::Problem;
 use waypost_admin::report::RolloutReport;
 use waypost_admin::rollout::RolloutChange;
 use waypost_fleet::coverage::Coverage;
+use waypost_fleet::pace::BackOff;
 use waypost_plan::Plan;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_plan::route::{Action, Forward};
@@ -61,6 +62,8 @@ use crate::state::weights::{Weights, declared, share_of};
 const TICK: Duration = Duration::from_secs(1);
 /// The interval, in ticks, at which evidence is stored.
 const STORE_TICKS: u64 = 30;
+/// The longest wait before a rollout that a fleet could not store is tried again.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The client of a change that no client asked for.
 const JUDGE: &str = "judge";
 
@@ -78,6 +81,8 @@ pub(super) struct Rollouts {
     test_time: Option<Timestamp>,
     /// The question to the other instances of a fleet that is under way.
     round: Option<OpenRound>,
+    /// The waits before rollouts that a fleet could not store are tried again, by the route that each was started at.
+    waits: BTreeMap<String, BackOff>,
     /// Notified of each answer of a hook.
     answered: Arc<Notify>,
     notifier: Notifier,
@@ -147,7 +152,7 @@ impl Rollouts {
 impl Control {
     /// Sets the judges that learn: one for each route that has a plan and no rollout.
     fn set_learners(&mut self, generation: &Generation) {
-        if self.fleet().is_some() && !self.state.is_claimed() {
+        if self.fleet().is_some() && !self.is_in_charge() {
             // The leader learns, from all instances.
             self.rollouts.learners.clear();
             return;
@@ -270,7 +275,7 @@ impl Control {
             suspicion: view::suspicion(active),
         });
         let mut active: Vec<RolloutReport> = active.collect();
-        if !self.state.is_claimed() {
+        if !self.is_in_charge() {
             active.extend(self.turned_elsewhere());
         }
         self.shared.update_report(|report| report.rollouts = active);
@@ -311,7 +316,7 @@ impl Control {
 
     /// Does what the standings of these rollouts ask for, but for those that wait for a hook.
     async fn carry_on(&mut self, mut due: Vec<String>) {
-        due.retain(|lead| !self.waits_for_hook(lead));
+        due.retain(|lead| self.may_try(lead) && !self.waits_for_hook(lead));
         let decisions = due.iter().filter_map(|lead| self.decide(lead));
         let (rollbacks, others): (Vec<Decision>, Vec<Decision>) =
             decisions.partition(|decision| matches!(decision.act, Act::End(EndState::RolledBack, _)));
@@ -320,11 +325,45 @@ impl Control {
             if decisions.is_empty() {
                 continue;
             }
+            let leads: Vec<String> = decisions.iter().map(|decision| decision.lead.clone()).collect();
             match self.carry_out(decisions, JUDGE).await {
-                Ok(done) => self.tell_all(done),
-                Err(problem) => log::warn(&problem.detail),
+                Ok(done) => {
+                    let is_done = |lead: &String| done.iter().any(|done| done.is_of(lead));
+                    let (done_leads, others): (Vec<_>, Vec<_>) = leads.into_iter().partition(is_done);
+                    done_leads
+                        .iter()
+                        .for_each(|lead| drop(self.rollouts.waits.remove(lead)));
+                    self.put_off(&others, "");
+                    self.tell_all(done);
+                }
+                Err(problem) => {
+                    if self.put_off(&leads, &problem.detail) {
+                        log::warn(&problem.detail);
+                    }
+                }
             }
         }
+    }
+
+    /// Returns true if a rollout that could not be stored may be tried again. Files are tried at each tick.
+    fn may_try(&self, lead: &str) -> bool {
+        let now = self.part.as_ref().map(|part| part.began.elapsed());
+        let wait = self.rollouts.waits.get(lead);
+        wait.zip(now).is_none_or(|(wait, now)| wait.is_due(now))
+    }
+
+    /// Puts rollouts off that could not be stored. Returns true if that is news for one of them, or concerns files.
+    fn put_off(&mut self, leads: &[String], why: &str) -> bool {
+        let Some(now) = self.part.as_ref().map(|part| part.began.elapsed()) else {
+            return true;
+        };
+        let mut is_news = false;
+        for lead in leads {
+            let waits = self.rollouts.waits.entry(lead.clone());
+            let wait = waits.or_insert_with(|| BackOff::up_to(WAIT_MAX));
+            is_news |= wait.refused(now, why);
+        }
+        is_news
     }
 
     /// The step or the end that the standing of a rollout asks for; `None` if it asks for none.

@@ -21,6 +21,7 @@ use crate::control::rollout::turn::Target;
 use crate::control::rollout::{Active, JUDGE, Moving, TICK, judge_of, response_timeout, warned};
 use crate::log;
 use crate::state::rollouts::{EndState, Fingerprint, StoredRollout};
+use crate::state::shared::Retold;
 use crate::state::weights::{Weights, declared, share_of};
 
 impl Control {
@@ -29,7 +30,7 @@ impl Control {
     pub(in crate::control) async fn restore_rollouts(&mut self) {
         self.rollouts.active.clear();
         let generation = self.gateway.generation();
-        if !self.state.is_claimed() {
+        if !self.is_in_charge() {
             if self.fleet().is_some() {
                 self.set_learners(&generation);
             }
@@ -63,11 +64,43 @@ impl Control {
         self.settle_rollouts().await;
     }
 
+    /// Takes rollouts up as they are stored, whatever is known of them here.
+    pub(in crate::control) async fn retake_rollouts(&mut self, retold: &[Retold]) {
+        let generation = self.gateway.generation();
+        let now = self.wall_time();
+        for retold in retold {
+            if !self.state.is_still(retold) {
+                continue;
+            }
+            let lead = &retold.lead;
+            let stored = self.state.dials.rollouts.get(lead).cloned();
+            let Some(stored) = stored.filter(|stored| stored.end.is_none()) else {
+                self.rollouts.active.remove(lead);
+                continue;
+            };
+            // One that came with a config begins later.
+            if !self.rollouts.active.contains_key(lead) && !stored.has_begun() {
+                continue;
+            }
+            match restored(&generation, &stored, now) {
+                Ok(active) => drop(self.rollouts.active.insert(lead.clone(), active)),
+                Err(why) => warned(
+                    self.end_rollout(lead, EndState::Aborted, &why, JUDGE, Target::Before)
+                        .await,
+                ),
+            }
+        }
+    }
+
     /// Brings rollouts in line with the active config.
     pub(in crate::control) async fn settle_rollouts(&mut self) {
         let generation = self.gateway.generation();
         self.begin_held_back(&generation).await;
-        let leads: Vec<String> = self.rollouts.active.keys().cloned().collect();
+        // With another config than that of all, what is right for them is not known here.
+        let leads: Vec<String> = match self.is_in_charge() {
+            true => self.rollouts.active.keys().cloned().collect(),
+            false => Vec::new(),
+        };
         for lead in leads {
             let Some(stored) = self.state.dials.rollouts.get(&lead).cloned() else {
                 continue;
@@ -121,7 +154,7 @@ impl Control {
         // A killed gateway may have left the end of a rollout to be put into the config.
         let is_idle = self.rollouts.active.is_empty()
             && self.rollouts.learners.is_empty()
-            && self.unwritten().is_none();
+            && self.unwritten().is_empty();
         self.rollouts.tick_at = match (is_idle, self.rollouts.tick_at) {
             (true, _) => None,
             (false, Some(at)) => Some(at),
@@ -138,15 +171,21 @@ impl Control {
             .values()
             .any(|rollout| rollout.on_change);
         // Where another gateway has the state, that one begins them; the weights stay as they were here.
-        if !has_any || !self.state.is_claimed() {
+        if !has_any || !self.is_in_charge() {
             return;
         }
         let held_back = self.state.dials.rollouts.iter().filter(|(lead, rollout)| {
-            rollout.on_change && rollout.end.is_none() && !self.rollouts.active.contains_key(*lead)
+            let is_known = rollout.has_begun() && self.rollouts.active.contains_key(*lead);
+            rollout.on_change && rollout.end.is_none() && !is_known
         });
         let held_back: Vec<String> = held_back.map(|(lead, _)| lead.clone()).collect();
         for lead in held_back {
-            warned(self.begin_stored(generation, &lead).await);
+            let before = self.state.dials.clone();
+            let begun = self.begin_stored(generation, &lead).await;
+            if begun.is_err() && !self.state.may_differ() {
+                self.state.dials = before;
+            }
+            warned(begun);
         }
     }
 }

@@ -27,6 +27,7 @@ impl Control {
     ) -> Result<RolloutView, Problem> {
         let claimed = self.claim_state().await;
         claimed.map_err(|error| error.problem("the rollout is not started"))?;
+        self.expect_charge()?;
         let generation = self.gateway.generation();
         let positions = routes_of(&generation, route)?;
         for position in &positions {

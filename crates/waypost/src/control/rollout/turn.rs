@@ -1,5 +1,7 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
+use std::collections::HashSet;
+
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::MetricView;
 use waypost_plan::rollout::OnSuccess;
@@ -47,6 +49,13 @@ pub(super) struct Done {
     lead: String,
     change: StoredChange,
     telling: Option<Telling>,
+}
+
+impl Done {
+    /// Returns true if it is of the rollout that was started at this route.
+    pub(super) fn is_of(&self, lead: &str) -> bool {
+        self.lead == lead
+    }
 }
 
 /// A turn of the dials of a rollout.
@@ -125,23 +134,32 @@ impl Control {
                 metrics,
             });
         }
-        let turned = self.turn_all(&moves, by).await;
+        let (changes, problem) = self.turn_all(&moves, by).await;
+        let stored: HashSet<&str> = changes.iter().map(|(lead, _)| &**lead).collect();
+        let is_done = |lead: &str| problem.is_none() || stored.contains(lead);
         for (lead, ramp) in before {
             if let Some(active) = self.rollouts.active.get_mut(&lead) {
-                if turned.is_err() {
+                if !is_done(&lead) {
                     active.ramp = ramp;
                 }
                 active.standing = active.ramp.standing();
             }
         }
-        if turned.is_err() && self.state.may_differ() {
+        if problem.is_some() && self.state.may_differ() {
             // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
             let rolled_back = moves
                 .iter()
                 .filter(|moved| moved.end == Some(EndState::RolledBack));
             rolled_back.for_each(|moved| self.roll_back_unstored(&moved.lead));
         }
-        let changes = turned?;
+        let ends = moves.iter().filter(|moved| is_done(&moved.lead));
+        let ends = ends.filter_map(|moved| Some((moved.lead.clone(), moved.end?)));
+        let ends: Vec<(String, EndState)> = ends.collect();
+        match problem {
+            Some(problem) if changes.is_empty() => return Err(problem),
+            Some(problem) => log::warn(&problem.detail),
+            None => {}
+        }
         // With the evidence, which ends with the rollout.
         let done: Vec<Done> = changes
             .into_iter()
@@ -151,20 +169,20 @@ impl Control {
                 change,
             })
             .collect();
-        let ends = moves.iter().filter_map(|moved| Some((&*moved.lead, moved.end?)));
-        self.forget(&ends.collect::<Vec<_>>());
+        self.forget(&ends);
         Ok(done)
     }
 
     /// Forgets rollouts that have ended, and counts their verdicts.
-    fn forget(&mut self, ends: &[(&str, EndState)]) {
+    fn forget(&mut self, ends: &[(String, EndState)]) {
         if ends.is_empty() {
             return;
         }
         let mut verdicts = Vec::new();
         for (lead, state) in ends {
-            self.rollouts.active.remove(*lead);
-            let routes = self.state.dials.rollouts.get(*lead).map(|stored| &*stored.routes);
+            self.rollouts.active.remove(lead);
+            self.rollouts.waits.remove(lead);
+            let routes = self.state.dials.rollouts.get(lead).map(|stored| &*stored.routes);
             let routes = routes.unwrap_or_default().iter();
             verdicts.extend(routes.map(|route| (route.route.clone(), state.as_str())));
         }
@@ -201,9 +219,12 @@ impl Control {
         }
     }
 
-    /// Turns the dials of rollouts, and stores what became of them in the same write. Returns the changes.
-    async fn turn_all(&mut self, moves: &[Move], by: &str) -> Result<Vec<(String, StoredChange)>, Problem> {
-        self.own_state().await?;
+    /// Turns the dials of rollouts, and stores what became of them in the same write. Returns the changes that were made, and the
+    /// problem of those that were not: a fleet stores each as a whole, and one that cannot be stored holds no other.
+    async fn turn_all(&mut self, moves: &[Move], by: &str) -> (Vec<(String, StoredChange)>, Option<Problem>) {
+        if let Err(problem) = self.own_state().await {
+            return (Vec::new(), Some(problem));
+        }
         let time = self.wall_time();
         let generation = self.gateway.generation();
         let mut dials = self.state.dials.clone();
@@ -235,8 +256,33 @@ impl Control {
             stored.is_unwritten = writes && moved.end == Some(EndState::Finished);
             changes.push((lead.clone(), change));
         }
-        self.turn_with(Ok(()), &generation, dials, turnings, by).await?;
-        Ok(changes)
+        let before = self.state.dials.clone();
+        let turned = self.turn_with(Ok(()), &generation, dials, turnings, by).await;
+        let Err(problem) = turned else {
+            return (changes, None);
+        };
+        changes.retain(|(lead, change)| self.has_stored(lead, change));
+        if !changes.is_empty() {
+            self.apply_dials(&generation, &self.active);
+            self.tell_turns(&before);
+        }
+        (changes, Some(problem))
+    }
+
+    /// Returns true if a change is the last of a stored rollout.
+    fn has_stored(&self, lead: &str, change: &StoredChange) -> bool {
+        let words = |change: &StoredChange| {
+            let StoredChange {
+                change,
+                percent,
+                summary,
+                by,
+                ..
+            } = change.clone();
+            [change, percent, summary, by]
+        };
+        let last = self.state.dials.rollouts.get(lead).and_then(StoredRollout::last);
+        last.is_some_and(|last| last.time == change.time && words(last) == words(change))
     }
 
     /// Makes sure that the state is this gateway's.
@@ -244,9 +290,10 @@ impl Control {
     /// # Errors
     /// If it is another one's, or was until now: its rollouts are taken over then, and the present one is another one.
     async fn own_state(&mut self) -> Result<(), Problem> {
-        if self.state.is_claimed() {
+        if self.is_in_charge() {
             return Ok(());
         }
+        self.expect_charge()?;
         let claimed = self.claim_state().await;
         claimed.map_err(|error| error.problem("the dial is not turned"))?;
         Err(Problem::conflict(

@@ -15,18 +15,22 @@ use crate::texts::Texts;
 impl Control {
     /// Puts the weights of the rollouts that succeeded, and are to be written, into the config.
     pub(in crate::control) async fn write_finished(&mut self) {
-        while let Some(lead) = self.unwritten() {
-            let _ = self.write_rollout(&lead).await;
+        for lead in self.unwritten() {
+            if self.may_try(&lead) {
+                let _ = self.write_rollout(&lead).await;
+            }
         }
     }
 
-    /// A rollout whose end is to be written.
-    pub(super) fn unwritten(&self) -> Option<String> {
-        let mut rollouts = self.state.dials.rollouts.iter();
-        let (lead, _) = rollouts.find(|(_, rollout)| rollout.is_unwritten && rollout.end.is_some())?;
-        // The config is another gateway's, or one that is tried.
-        let may_write = self.state.is_claimed() && self.canary_under_way().is_none();
-        may_write.then(|| lead.clone())
+    /// The rollouts whose ends are to be written.
+    pub(super) fn unwritten(&self) -> Vec<String> {
+        // The config may be another gateway's, or one that is tried.
+        if !self.is_in_charge() || self.canary_under_way().is_some() {
+            return Vec::new();
+        }
+        let rollouts = self.state.dials.rollouts.iter();
+        let unwritten = rollouts.filter(|(_, rollout)| rollout.is_unwritten && rollout.end.is_some());
+        unwritten.map(|(lead, _)| lead.clone()).collect()
     }
 
     /// Puts the weights of a rollout that succeeded into the config, as a revision, and notes it.
@@ -56,8 +60,13 @@ impl Control {
                 self.note_rollout(lead, "not_written", &summary, &by).await
             }
         };
-        if let Err(problem) = noted {
-            log::warn(&problem.detail);
+        match noted {
+            Ok(()) => drop(self.rollouts.waits.remove(lead)),
+            Err(problem) => {
+                if self.put_off(&[lead.to_owned()], &problem.detail) {
+                    log::warn(&problem.detail);
+                }
+            }
         }
         written.map(drop)
     }

@@ -2,8 +2,8 @@
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
 //! [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost, [`sweep`]
-//! deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`]
-//! and [`canary`] make the picture that the admin API shows.
+//! deletes what is old or has ended, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without
+//! etcd, [`look`] and [`canary`] make the picture that the admin API shows.
 
 mod cache;
 mod canary;
@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use waypost_etcd::key::KeyRange;
 use waypost_etcd::options::Options;
 use waypost_etcd::revision::LeaseId;
 use waypost_fleet::key::{Folder, Prefix};
+use waypost_fleet::proposal::State;
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::replica::Replica;
@@ -82,6 +84,8 @@ struct Shared {
     /// The lease of this instance, while there is one.
     lease: watch::Sender<Option<LeaseId>>,
     settling: Mutex<Settling>,
+    /// True once a proposal of this turn of the control has waited for nothing.
+    stands_still: AtomicBool,
     /// The file with the tokens of the admin APIs, which all instances share.
     token_file: Mutex<Option<PathBuf>>,
     /// The config that this instance serves, while it is good for all.
@@ -90,6 +94,8 @@ struct Shared {
     last: Last,
     /// Notified when the view lacks what etcd is known to have.
     behind: Notify,
+    /// All that has ended with the config of a view, to be deleted if this instance leads.
+    ended: watch::Sender<Option<(Arc<View>, State)>>,
     /// The last change of rules that the state directory has.
     kept: watch::Sender<StoreRevision>,
     events: OnceLock<Events>,
@@ -156,10 +162,12 @@ impl Fleet {
             met: Mutex::new(canary::under_way(&replica.view()).into_iter().collect()),
             lease: watch::Sender::new(None),
             settling: Mutex::default(),
+            stands_still: AtomicBool::new(false),
             token_file: Mutex::default(),
             served: watch::Sender::new(kept.served),
             last,
             behind: Notify::new(),
+            ended: watch::Sender::new(None),
             kept: watch::Sender::default(),
             events: OnceLock::new(),
         });
@@ -315,6 +323,11 @@ impl Fleet {
     /// Sets the file with the tokens of the admin APIs, which all instances share.
     pub(crate) fn set_token_file(&self, file: Option<PathBuf>) {
         *lock(&self.shared.token_file) = file;
+    }
+
+    /// Deletes, in its time and while this instance leads, what has ended with the config of a view.
+    pub(crate) fn sweep(&self, view: Arc<View>, ended: State) {
+        self.shared.ended.send_replace(Some((view, ended)));
     }
 
     /// Leaves the fleet: the lease ends, and with it the instance's key and its candidacy. Nothing follows the fleet from now on.

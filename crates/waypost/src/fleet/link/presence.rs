@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use waypost_etcd::client::Client;
-use waypost_etcd::election::Election;
+use waypost_etcd::election::{Candidacy, Election};
 use waypost_etcd::error::Error;
 use waypost_etcd::kv::write::Put;
 use waypost_etcd::lease::{Granted, KeepAlive};
 use waypost_etcd::revision::{LeaseId, Revision};
 use waypost_fleet::key::Key;
+use waypost_fleet::lead::may_lead;
 use waypost_fleet::pace::{report_after, retry_after};
 use waypost_fleet::record::Record;
 use waypost_fleet::record::instance::InstanceRecord;
@@ -68,6 +69,8 @@ struct Held<'a> {
     /// True once the next write is put off.
     is_put_off: bool,
     candidate: Option<Candidate>,
+    /// The candidacy as the election has it.
+    candidacy: Option<Candidacy>,
     /// Refusals of the instance's key and of the candidacy.
     refused: [Option<String>; 2],
 }
@@ -127,6 +130,7 @@ impl<'a> Held<'a> {
             write_at: began,
             is_put_off: false,
             candidate: None,
+            candidacy: None,
             refused: [None, None],
             client,
             id: shared.id(),
@@ -158,6 +162,7 @@ impl<'a> Held<'a> {
         }
         self.look(&picture);
         let value = wanted.as_ref().map(Record::to_value);
+        let may_lead = self.may_lead(wanted.as_ref());
         let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
         let now = Instant::now();
         if !is_written && !self.is_put_off {
@@ -170,10 +175,13 @@ impl<'a> Held<'a> {
             && now >= self.write_at
         {
             self.write(value).await?;
-        } else if self.candidate.is_none() && now >= self.write_at && is_written {
-            self.enter().await?;
+        } else if self.candidate.is_some() != may_lead && now >= self.write_at && is_written {
+            match may_lead {
+                true => self.enter().await?,
+                false => self.resign().await?,
+            }
         } else {
-            let is_due = !is_written || self.candidate.is_none();
+            let is_due = !is_written || self.candidate.is_some() != may_lead;
             let due = if is_due {
                 self.renew_at.min(self.write_at)
             } else {
@@ -186,6 +194,11 @@ impl<'a> Held<'a> {
             }
         }
         Some(())
+    }
+
+    /// Returns true if this instance may lead, once it has said what it obeys.
+    fn may_lead(&self, wanted: Option<&InstanceRecord>) -> bool {
+        wanted.is_some_and(|own| may_lead(&self.shared.view(), &self.id, own))
     }
 
     /// Puts off what no one waits for, so that not all instances write at once after a change that all obey.
@@ -279,11 +292,32 @@ impl<'a> Held<'a> {
     /// Enters the election.
     async fn enter(&mut self) -> Option<()> {
         let entered = self.election.enter(self.lease, self.id.as_bytes()).await;
-        let entered = self.judge(Attached::Candidate, Duration::ZERO, entered)?;
-        self.candidate = entered.map(|candidacy| Candidate {
+        self.candidacy = self.judge(Attached::Candidate, Duration::ZERO, entered)?;
+        self.candidate = self.candidacy.as_ref().map(|candidacy| Candidate {
             key: String::from_utf8_lossy(candidacy.key()).into_owned(),
             created: StoreRevision(candidacy.created().0),
         });
+        self.show();
+        Some(())
+    }
+
+    /// Leaves the election.
+    async fn resign(&mut self) -> Option<()> {
+        if let Some(candidacy) = &self.candidacy {
+            let resigned = self.election.resign(candidacy).await;
+            // After an unknown outcome, the next view shows it.
+            if self
+                .judge(Attached::Candidate, Duration::ZERO, resigned)?
+                .is_none()
+            {
+                return Some(());
+            }
+            log::info(format_args!(
+                "instance {} leaves the lead to those that obey the config",
+                self.id
+            ));
+        }
+        self.candidate = None;
         self.show();
         Some(())
     }

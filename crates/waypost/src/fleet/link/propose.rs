@@ -1,13 +1,15 @@
 //! Proposals: an intent becomes transactions against the view of this instance, and they are carried out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use waypost_etcd::client::Client;
 use waypost_etcd::error::Error;
 use waypost_etcd::key::KeyRange;
-use waypost_etcd::kv::range::Range;
+use waypost_etcd::kv::range::{Order, OrderBy, Range};
 use waypost_etcd::kv::txn::{Compare, Operand, Relation, Txn, TxnResponse};
 use waypost_etcd::kv::write::{Delete, Put};
 use waypost_etcd::revision::{CreateRevision, ModRevision};
@@ -25,6 +27,15 @@ const QUORUM: Duration = Duration::from_secs(3);
 /// The times in which the view gets to have what etcd has acknowledged. After each, all keys are read again.
 const CATCH_UP: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
+/// The deadline of a whole proposal, with all its calls: the control does nothing else meanwhile.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// The deadline of one write.
+const WRITE: Duration = Duration::from_secs(5);
+
+/// A proposal that waited so long for nothing lets those behind it fail at once.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
 /// The number of times that a proposal is planned again, where nothing but a sweep of old texts was in its way.
 const PLANS: usize = 3;
 
@@ -38,8 +49,50 @@ impl Fleet {
     pub(crate) async fn propose(&self, obeyed: &Arc<View>, intent: Intent) -> Result<Proposed, ProposeError> {
         let shared = Arc::clone(&self.shared);
         let obeyed = Arc::clone(obeyed);
-        let done = tokio::spawn(async move { propose(&shared, obeyed, &intent).await }).await;
-        done.unwrap_or_else(|_| Err(ProposeError::Away("this instance is stopping".to_owned())))
+        let write =
+            WriteId::new(&id()).ok_or_else(|| ProposeError::Refused("no id can be made".to_owned()))?;
+        let began = Instant::now();
+        if shared.stands_still.load(Ordering::Relaxed) {
+            return Err(ProposeError::Away("it did not answer a moment ago".to_owned()));
+        }
+        let asked = Arc::clone(&shared);
+        let until = began + WHOLE;
+        let done = tokio::spawn(async move { propose(&asked, obeyed, &intent, &write, until).await }).await;
+        let done = done.unwrap_or_else(|_| Err(ProposeError::Away("this instance is stopping".to_owned())));
+        if done.as_ref().is_err_and(|error| !error.is_about_the_change()) {
+            let stands_still = began.elapsed() >= STANDSTILL;
+            shared.stands_still.store(stands_still, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// The right to write of the instance that leads, as soon as there is one.
+    ///
+    /// # Errors
+    /// There is none for all this time.
+    pub(crate) async fn leader(&self, patience: Duration) -> Result<Fence, ProposeError> {
+        let mut pictures = self.shared.picture.subscribe();
+        let there = pictures.wait_for(|picture| picture.view.leader().is_some());
+        let leader = match timeout(patience, there).await {
+            Ok(Ok(picture)) => picture.view.leader(),
+            _ => None,
+        };
+        leader.map(|leader| leader.fence).ok_or_else(|| {
+            // Who may not write its key in etcd cannot lead.
+            let troubles = self.shared.presence.borrow().troubles.join("; ");
+            let why = if troubles.is_empty() {
+                "; try again in some seconds".to_owned()
+            } else {
+                format!(": {troubles}")
+            };
+            ProposeError::NoLeader(why)
+        })
+    }
+
+    /// Begins a turn of the control. It may have a hundred proposals, one after the other, and does nothing else meanwhile: once
+    /// one of them has waited for nothing, the others fail at once.
+    pub(crate) fn begin_turn(&self) {
+        self.shared.stands_still.store(false, Ordering::Relaxed);
     }
 
     /// Returns true if this instance leads, as far as it can know. What it writes is fenced all the same.
@@ -57,19 +110,19 @@ impl Shared {
     pub(super) fn fence(&self) -> Option<Fence> {
         let (candidate, until) = self.presence.borrow().candidacy.clone()?;
         let picture = self.picture.borrow().clone();
-        let holds = picture.known == Known::Read && tokio::time::Instant::now() < until;
+        let holds = picture.known == Known::Read && Instant::now() < until;
         let fence = picture.view.fence_of(&self.id(), &candidate.key)?;
         (holds && fence.created == candidate.created).then_some(fence)
     }
 
     /// Waits until the view is at least of this revision; `None` if it takes too long.
-    async fn view_of(&self, revision: StoreRevision) -> Option<Arc<View>> {
+    async fn view_of(&self, revision: StoreRevision, until: Instant) -> Option<Arc<View>> {
         let mut pictures = self.picture.subscribe();
         for patience in CATCH_UP {
             let there =
                 pictures.wait_for(|picture| picture.known == Known::Read && picture.view.at >= revision);
             // The sender lives as long as `self`.
-            if let Ok(Ok(picture)) = timeout(patience, there).await {
+            if let Ok(Ok(picture)) = timeout_at(until.min(Instant::now() + patience), there).await {
                 return Some(Arc::clone(&picture.view));
             }
             // The member that sends the changes is behind.
@@ -79,21 +132,26 @@ impl Shared {
     }
 }
 
-async fn propose(shared: &Arc<Shared>, obeyed: Arc<View>, intent: &Intent) -> Result<Proposed, ProposeError> {
+pub(super) async fn propose(
+    shared: &Arc<Shared>,
+    obeyed: Arc<View>,
+    intent: &Intent,
+    write: &WriteId,
+    until: Instant,
+) -> Result<Proposed, ProposeError> {
     ask_majority(shared).await?;
-    let write = WriteId::new(&id()).ok_or_else(|| ProposeError::Refused("no id can be made".to_owned()))?;
     let mut view = obeyed;
     for _ in 0..PLANS {
         let proposal = intent
             .clone()
-            .plan(&view, &write)
+            .plan(&view, write)
             .map_err(ProposeError::Senseless)?;
-        view = match carry_out(shared, &proposal).await? {
+        view = match carry_out(shared, &proposal, until).await? {
             Done::InForce(view) => {
                 return Ok(Proposed {
                     view,
                     number: proposal.number,
-                    write,
+                    write: write.clone(),
                 });
             }
             // Everything else is as in the view that is obeyed.
@@ -129,16 +187,16 @@ enum Done {
     Conflict(Arc<View>),
 }
 
-async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, ProposeError> {
+async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal, until: Instant) -> Result<Done, ProposeError> {
     for part in &proposal.parts {
         // Nothing refers to it yet, so it does not matter if it is there.
-        let written = shared.client.txn(&txn(part)).await;
+        let written = writer(shared, until)?.txn(&txn(part)).await;
         written.map_err(|error| match error {
             Error::OutcomeUnknown { reason } | Error::Unavailable { reason } => ProposeError::Away(reason),
             error => refused(error),
         })?;
     }
-    let response = match shared.client.txn(&txn(&proposal.main)).await {
+    let response = match writer(shared, until)?.txn(&txn(&proposal.main)).await {
         Ok(response) => response,
         Err(error @ Error::OutcomeUnknown { .. }) => {
             return Err(unknown(shared, proposal, error.to_string()));
@@ -148,7 +206,7 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, Pr
         Err(error) => return Err(refused(error)),
     };
     if response.succeeded {
-        return match shared.view_of(StoreRevision(response.revision.0)).await {
+        return match shared.view_of(StoreRevision(response.revision.0), until).await {
             Some(view) => Ok(Done::InForce(view)),
             None => Err(ProposeError::Late {
                 id: proposal.write.to_string(),
@@ -157,7 +215,7 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, Pr
     }
     // Those who were first are to be seen in the answer.
     let newest = newest(&response);
-    let view = match shared.view_of(newest).await {
+    let view = match shared.view_of(newest, until).await {
         Some(view) => view,
         None => shared.view(),
     };
@@ -176,6 +234,18 @@ async fn after_no_space(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Don
     }
 }
 
+/// A client for one write of a proposal.
+///
+/// # Errors
+/// Its time is over.
+fn writer(shared: &Shared, until: Instant) -> Result<Client, ProposeError> {
+    let left = until.saturating_duration_since(Instant::now());
+    match left.is_zero() {
+        true => Err(ProposeError::Away("it takes too long to answer".to_owned())),
+        false => Ok(shared.client.with_deadline(left.min(WRITE))),
+    }
+}
+
 /// A transaction as etcd takes it. If it fails, it reads when the keys that it compares were changed last.
 pub(super) fn txn(transaction: &Transaction) -> Txn {
     let mut txn = Txn::new();
@@ -190,11 +260,21 @@ pub(super) fn txn(transaction: &Transaction) -> Txn {
             store::Compare::Created { key, at } => {
                 txn.when(Compare::created_at(&**key, CreateRevision(at.0)))
             }
-            store::Compare::NothingWritten { folder, since } => txn.when(Compare {
-                keys: KeyRange::prefix(&**folder),
-                relation: Relation::Less,
-                operand: Operand::ModRevision(ModRevision(since.0.saturating_add(1))),
-            }),
+            store::Compare::NothingWritten { folder, since } => txn
+                .when(Compare {
+                    keys: KeyRange::prefix(&**folder),
+                    relation: Relation::Less,
+                    operand: Operand::ModRevision(ModRevision(since.0.saturating_add(1))),
+                })
+                .or_else(Range {
+                    keys_only: true,
+                    limit: Some(1),
+                    order: Some(Order {
+                        by: OrderBy::ModRevision,
+                        descending: true,
+                    }),
+                    ..Range::new(KeyRange::prefix(&**folder))
+                }),
         };
     }
     for write in &transaction.writes {

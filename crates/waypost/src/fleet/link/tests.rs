@@ -1,5 +1,6 @@
 //! The handle against an etcd in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +14,9 @@ use waypost_etcd::simulated::fault::{Fault, Hold, On};
 use waypost_etcd::simulated::refusal::Refusal;
 use waypost_fleet::key::{ConfigName, Prefix};
 use waypost_fleet::proposal::{Apply, Intent, State};
+use waypost_fleet::record::WriteId;
 use waypost_fleet::record::dial::DialRecord;
-use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
 use waypost_fleet::record::revision::Draft;
 use waypost_fleet::view::View;
 
@@ -215,6 +217,10 @@ async fn nothing_is_proposed_while_there_is_no_majority() {
         fleet.availability() == Availability::Available
     })
     .await;
+    // It was waited for, so the control's present turn has no time for more.
+    let behind = fleet.propose(&fleet.view(), dial(3)).await;
+    assert!(matches!(behind, Err(ProposeError::Away(_))), "{behind:?}");
+    fleet.begin_turn();
     assert!(fleet.view().dials.is_empty());
     assert!(bench.etcd.revision() >= before);
     fleet.propose(&fleet.view(), dial(3)).await.unwrap();
@@ -225,6 +231,7 @@ async fn a_write_without_an_answer_is_looked_up() {
     let bench = Bench::new(1).await;
     let fleet = bench.fleet("a");
     fleet.ready(PATIENCE).await;
+    fleet.report(record());
     until(&fleet, "the leader", Fleet::is_leader).await;
     let (app, _commands) = waypost_admin::state::AppState::new("1", Default::default());
     fleet.show_in(&app);
@@ -320,8 +327,8 @@ async fn change_that_does_not_come_by_itself_is_read() {
 async fn the_oldest_candidate_leads_until_its_lease_ends() {
     let bench = Bench::new(1).await;
     let first = bench.fleet("a");
-    until(&first, "the leader", Fleet::is_leader).await;
     first.report(record());
+    until(&first, "the leader", Fleet::is_leader).await;
     let second = bench.fleet("b");
     second.report(record());
     let are_both = |fleet: &Fleet| fleet.view().instances.len() == 2 && fleet.view().candidates.len() == 2;
@@ -384,6 +391,42 @@ async fn copy_of_a_state_directory_gets_another_id() {
 }
 
 #[tokio::test]
+async fn who_cannot_obey_leaves_the_lead_to_one_that_does() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let (first, second) = (bench.fleet("a"), bench.fleet("b"));
+    first.ready(PATIENCE).await;
+    second.ready(PATIENCE).await;
+    let obeying = InstanceRecord {
+        obeys: first.view().rules,
+        ..record()
+    };
+    let why = "the port is taken".to_owned();
+    let hindered = InstanceRecord {
+        healthy: false,
+        errors: vec![InstanceErrorRecord {
+            revision: None,
+            canary: None,
+            why,
+        }],
+        ..obeying.clone()
+    };
+    // Without one that obeys, someone has to lead.
+    first.report(hindered.clone());
+    until(&first, "the leader", Fleet::is_leader).await;
+    second.report(obeying.clone());
+    until(&second, "the leader", Fleet::is_leader).await;
+    until(&first, "out", |fleet| fleet.view().candidates.len() == 1).await;
+    first.report(obeying);
+    until(&first, "a candidate again", |fleet| {
+        fleet.view().candidates.len() == 2
+    })
+    .await;
+    second.report(hindered);
+    until(&first, "the leader again", Fleet::is_leader).await;
+}
+
+#[tokio::test]
 async fn a_key_that_somebody_deleted_is_written_again() {
     let bench = Bench::new(1).await;
     let fleet = bench.fleet("a");
@@ -432,4 +475,36 @@ async fn without_etcd_the_view_is_what_was_kept() {
     bench.etcd.heal(0);
     until(&fleet, "read", |fleet| fleet.known() == Known::Read).await;
     fleet.propose(&fleet.view(), dial(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proposal_whose_time_is_over_is_not_made() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let before = bench.etcd.revision();
+    let write = WriteId::new("w1").unwrap();
+    let (shared, view) = (&fleet.shared, fleet.view());
+    let now = tokio::time::Instant::now();
+    let late = super::propose::propose(shared, Arc::clone(&view), &dial(3), &write, now).await;
+    assert!(matches!(late, Err(ProposeError::Away(_))), "{late:?}");
+    assert_eq!(bench.etcd.revision(), before);
+    let proposed = super::propose::propose(shared, view, &dial(3), &write, now + PATIENCE).await;
+    assert_eq!(live(&proposed.unwrap().view), Some(3));
+}
+
+#[tokio::test]
+async fn who_needs_a_leader_waits_for_one_and_is_told_why_there_is_none() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let none = fleet.leader(Duration::ZERO).await.unwrap_err();
+    assert_eq!(none.problem().status, 503);
+    assert!(
+        none.to_string().starts_with("no instance leads the fleet"),
+        "{none}"
+    );
+    let (led, ()) = tokio::join!(fleet.leader(PATIENCE), async { fleet.report(record()) });
+    until(&fleet, "the leader", Fleet::is_leader).await;
+    assert_eq!(led.unwrap(), fleet.fence().unwrap());
 }

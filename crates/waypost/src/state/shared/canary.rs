@@ -1,14 +1,16 @@
 //! Canaries: what this instance writes of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use waypost_fleet::config;
+use waypost_fleet::key::ConfigName;
 use waypost_fleet::proposal::{Advance, Intent, Try, Withdraw};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::canary::CanaryRecord;
 use waypost_fleet::record::revision::Draft;
 
-use super::Shared;
+use super::{Shared, portions};
 use crate::fleet::ProposeError;
 use crate::state::dials::Dials;
 
@@ -62,9 +64,12 @@ impl Shared {
         let Some(fence) = self.fleet.fence() else {
             return Err(ProposeError::Away("another instance leads".to_owned()));
         };
+        let names = record.texts.files.keys().chain(self.obeyed.config_keys.keys());
+        let names: BTreeSet<&ConfigName> = names.collect();
+        let changes = portions::with_config(self.changes(dials), names.len());
         let advance = Advance {
+            state: self.fenced(changes),
             record,
-            state: self.fenced(self.changes(dials)),
             fence,
         };
         let intent = Intent::Advance(Box::new(advance));

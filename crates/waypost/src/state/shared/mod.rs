@@ -5,17 +5,27 @@ pub(crate) mod canary;
 mod portions;
 pub(crate) mod records;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use waypost_fleet::config;
 use waypost_fleet::key::ConfigName;
 use waypost_fleet::proposal::{self, Apply, Intent, Note};
 use waypost_fleet::record::revision::Draft;
-use waypost_fleet::view::View;
+use waypost_fleet::store::StoreRevision;
+use waypost_fleet::view::{Fence, View};
+use waypost_plan::Plan;
 
 use crate::fleet::{Availability, Fleet, ProposeError, Proposed};
 use crate::state::dials::Dials;
 use crate::texts::{Texts, file_name};
+
+/// The time after which no further portion is begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The wait for a leader, where one is needed and there is none: an election takes no longer, unless a lease has to end.
+const LEADER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The state that a fleet shares.
 #[derive(Debug)]
@@ -23,12 +33,35 @@ pub(crate) struct Shared {
     pub(crate) fleet: Arc<Fleet>,
     /// The view that this instance obeys.
     obeyed: Arc<View>,
+    /// Rollouts that could not be stored while others could, with the reason.
+    stuck: BTreeMap<String, Stuck>,
+}
+
+/// A rollout that a view has otherwise than it was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Retold {
+    /// The route that it was started at.
+    pub(crate) lead: String,
+    /// When it was written; `None` if it is gone.
+    at: Option<StoreRevision>,
+}
+
+/// A rollout that could not be stored.
+#[derive(Debug)]
+struct Stuck {
+    why: String,
+    /// True if it is not just that another one was first.
+    lasts: bool,
 }
 
 impl Shared {
     pub(super) fn new(fleet: Arc<Fleet>) -> Self {
         let obeyed = fleet.view();
-        Self { fleet, obeyed }
+        Self {
+            fleet,
+            obeyed,
+            stuck: BTreeMap::new(),
+        }
     }
 
     /// The view that this instance obeys.
@@ -69,19 +102,111 @@ impl Shared {
         }
     }
 
-    /// Stores dials, drains and rollouts.
+    /// The rollouts that are not as this instance has written or seen them last, by the route that each was started at: another
+    /// one has written them, or this one has and got no answer.
+    pub(super) fn retold(&self, newer: &View) -> Vec<Retold> {
+        let (was, is) = (&self.obeyed.rollouts, &newer.rollouts);
+        if Arc::ptr_eq(was, is) {
+            return Vec::new();
+        }
+        let leads: BTreeSet<&Arc<str>> = was.keys().chain(is.keys()).collect();
+        let all = leads.into_iter().map(|lead| Retold {
+            lead: lead.to_string(),
+            at: at(newer, lead),
+        });
+        all.filter(|retold| !self.is_still(retold)).collect()
+    }
+
+    /// Returns true if a rollout is as it was retold, and not written since.
+    pub(super) fn is_still(&self, retold: &Retold) -> bool {
+        at(&self.obeyed, &retold.lead) == retold.at
+    }
+
+    /// The rollouts that cannot be stored, in a sentence each.
+    pub(super) fn stuck(&self) -> impl Iterator<Item = String> {
+        let stuck = self.stuck.iter().filter(|(_, stuck)| stuck.lasts);
+        stuck.map(|(lead, Stuck { why, .. })| {
+            format!("the rollout of the route `{lead}` stands still, as it cannot be stored: {why}")
+        })
+    }
+
+    /// Stores dials, drains and rollouts, in portions that do not depend on each other. What became of each is in the view that
+    /// is obeyed.
+    ///
+    /// # Errors
+    /// Of the first portion that is not stored.
     pub(super) async fn store(&mut self, dials: &Dials) -> Result<(), ProposeError> {
-        let changes = self.changes(dials);
-        if changes == proposal::State::default() {
-            return Ok(());
+        let under_way = |lead: &String| {
+            dials
+                .rollouts
+                .get(lead)
+                .is_some_and(|rollout| rollout.end.is_none())
+        };
+        self.stuck.retain(|lead, _| under_way(lead));
+        let began = Instant::now();
+        let mut stored = Ok(());
+        let mut portions = VecDeque::from(portions::of(self.changes(dials)));
+        while let Some(portion) = portions.pop_front() {
+            if began.elapsed() > PATIENCE {
+                let why = "it takes too long to answer; what is left is stored later".to_owned();
+                return Err(ProposeError::Away(why));
+            }
+            let leads: Vec<String> = portion.rollouts.keys().cloned().collect();
+            let Err(error) = self.store_portion(portion.clone()).await else {
+                self.stuck.retain(|lead, _| !leads.contains(lead));
+                continue;
+            };
+            if !error.is_about_the_change() {
+                return Err(error);
+            }
+            let singles = portions::apart(portion);
+            if singles.len() > 1 {
+                // One of them must not hold the others.
+                singles
+                    .into_iter()
+                    .rev()
+                    .for_each(|single| portions.push_front(single));
+                continue;
+            }
+            for lead in leads {
+                let is_again = self.stuck.contains_key(&lead);
+                let lasts = is_again || !matches!(error, ProposeError::Conflict(_));
+                let why = error.to_string();
+                self.stuck.insert(lead, Stuck { why, lasts });
+            }
+            stored = stored.and(Err(error));
         }
-        for changes in portions::of(changes) {
-            let wanted = self.fenced(changes);
-            let intent = Intent::State(wanted.clone());
-            let proposed = self.fleet.propose(&self.obeyed, intent).await?;
-            self.take(&wanted, &proposed.view);
-        }
+        stored
+    }
+
+    async fn store_portion(&mut self, portion: proposal::State) -> Result<(), ProposeError> {
+        // What a user does is about the splits and endpoints of the config that is in force here.
+        let rests_on_config = portion.rollouts.is_empty();
+        let wanted = proposal::State {
+            rests_on_config,
+            ..self.fenced(portion)
+        };
+        let intent = Intent::State(wanted.clone());
+        let proposed = self.fleet.propose(&self.obeyed, intent).await?;
+        self.take(&wanted, &proposed.view);
         Ok(())
+    }
+
+    /// Has deleted what has ended with the config of this plan, which is that of all: dials and drains that do not hold under it,
+    /// and all that is left of routes that it does not have. Dials of rollouts under way are theirs.
+    pub(crate) fn sweep(&self, dials: &Dials, plan: &Plan) {
+        let mut holding = dials.clone();
+        holding.drop_stale(plan);
+        let mut ended = self.changes(&holding);
+        let routes: BTreeSet<&str> = plan.routes().iter().map(|route| &*route.matching.name).collect();
+        let gone = self
+            .obeyed
+            .dials
+            .keys()
+            .filter(|route| !routes.contains(&***route));
+        ended.dials.extend(gone.map(|route| (route.to_string(), None)));
+        ended.dials.retain(|route, _| !dials.is_moving(route));
+        self.fleet.sweep(Arc::clone(&self.obeyed), ended);
     }
 
     /// Stores a config for all, with what changes along. Returns the number of its revision.
@@ -91,7 +216,10 @@ impl Shared {
         draft: Draft,
         dials: &Dials,
     ) -> Result<u64, ProposeError> {
-        let state = self.fenced(self.changes(dials));
+        let names = texts.keys().chain(self.obeyed.config_keys.keys());
+        let names: BTreeSet<&ConfigName> = names.collect();
+        let changes = portions::with_config(self.changes(dials), names.len());
+        let state = self.led(self.fenced(changes)).await?;
         let apply = Apply {
             texts: texts.clone(),
             draft,
@@ -115,7 +243,8 @@ impl Shared {
         let Some(fence) = self.fleet.fence() else {
             return Err(ProposeError::Away("another instance leads".to_owned()));
         };
-        let state = self.fenced(self.changes(dials));
+        let changes = portions::with_config(self.changes(dials), self.obeyed.config_keys.len());
+        let state = self.fenced(changes);
         let note = Note {
             draft,
             state: state.clone(),
@@ -143,12 +272,24 @@ impl Shared {
     /// The changes as the leader makes them. A rollout that comes with a config, at an instance that does not lead, is begun in
     /// the leader's name: it goes on with it as soon as it sees it.
     fn fenced(&self, changes: proposal::State) -> proposal::State {
-        let leader = || self.obeyed.leader().map(|leader| leader.fence);
+        let leader = || self.fleet.view().leader().map(|leader| leader.fence);
         let fence = match changes.rollouts.is_empty() && changes.certificates.is_empty() {
             true => None,
             false => self.fleet.fence().or_else(leader),
         };
         proposal::State { fence, ..changes }
+    }
+
+    /// The same changes, once there is a leader for the rollouts that begin with a config.
+    async fn led(&self, state: proposal::State) -> Result<proposal::State, ProposeError> {
+        if state.fence.is_some() || state.rollouts.is_empty() {
+            return Ok(state);
+        }
+        let fence: Fence = self.fleet.leader(LEADER_PATIENCE).await?;
+        Ok(proposal::State {
+            fence: Some(fence),
+            ..state
+        })
     }
 
     /// Obeys what this instance has changed, and nothing else of a newer view.
@@ -165,6 +306,13 @@ impl Shared {
         }
     }
 
+    /// Obeys the dials and drains of a newer view.
+    pub(super) fn take_dials(&mut self, newer: &View) {
+        let obeyed = Arc::make_mut(&mut self.obeyed);
+        obeyed.dials = newer.dials.clone();
+        obeyed.drains = newer.drains.clone();
+    }
+
     /// Obeys the config of a newer view.
     fn take_config(&mut self, newer: &View) {
         let obeyed = Arc::make_mut(&mut self.obeyed);
@@ -179,6 +327,11 @@ impl Shared {
         obeyed.parts = newer.parts.clone();
         obeyed.swept = newer.swept;
     }
+}
+
+/// The time of the last write of a rollout.
+fn at(view: &View, lead: &str) -> Option<StoreRevision> {
+    view.rollouts.get(lead).map(|kept| kept.modified)
 }
 
 /// The texts as a fleet has them. A name that it cannot have is left out: the admin API has refused it before.

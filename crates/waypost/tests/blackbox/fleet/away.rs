@@ -70,3 +70,24 @@ fn change_without_an_answer_has_an_unknown_outcome() {
     // It was carried out, and comes into force with the next view.
     wait_for_body(&one, "b");
 }
+
+#[test]
+fn deletion_without_an_answer_is_looked_up_too() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    one.command(&["drain", "b", &b.url()]).expect(0);
+    wait_for_quiet(&one);
+    let address = one.admin_address();
+    let mut events = crate::support::client::Client::connect(address);
+    events.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    assert_eq!(events.response_head().status(), 200);
+    etcd.order(On::Write, Fault::DropAnswer);
+    let undone = json!({ "endpoint": b.url(), "drained": false }).to_string();
+    let unknown = one.admin("PUT", "/api/v1/services/b/drain", JSON, &undone);
+    assert_eq!(unknown.json()["outcome"], "unknown", "{}", unknown.text());
+    events.expect("event: fleet_outcome\n");
+    events.expect("\"carried_out\":true");
+    assert_eq!(etcd.keys("endpoints"), [""; 0]);
+}

@@ -174,3 +174,96 @@ fn fleet_does_not_wait_for_confirmation() {
     );
     assert_eq!(body(&one), "a");
 }
+
+/// Has an instance dial while another one applies a config, which it does not know of. Returns the answer.
+fn dial_during(etcd: &Etcd, [one, two]: [&Gateway; 2], config: &Config) -> Message {
+    for gateway in [one, two] {
+        wait_for_quiet(gateway);
+    }
+    let hold = Hold::new();
+    etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
+    std::thread::scope(|scope| {
+        let dial = scope.spawn(|| dial_to_b(two));
+        etcd.runtime.block_on(hold.arrived());
+        let applied = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+        assert_eq!(applied.status(), 200, "{}", applied.text());
+        hold.release();
+        dial.join().unwrap()
+    })
+}
+
+#[test]
+fn dial_of_a_split_that_is_another_one_by_now_is_refused() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    let config = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        services.route(&format!("name: users, to: {{ {weights} }}"))
+    };
+    let refused = dial_during(&etcd, [&one, &two], &config("a: 70, b: 30"));
+    assert_eq!(refused.status(), 412, "{}", refused.text());
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("it is a 70, b 30 now"), "{detail}");
+    // A config that leaves the split as it is refuses no dial.
+    let config = config("a: 70, b: 30").key("drain_timeout: 7s");
+    let dialed = dial_during(&etcd, [&one, &two], &config);
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    wait_for_body(&one, "b");
+}
+
+#[test]
+fn apply_ends_more_dials_than_fit_a_transaction_and_they_never_hold_again() {
+    const DIALED: usize = 200;
+    let (a, b) = (named("a"), named("b"));
+    let config = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        let routes = 0..DIALED;
+        routes.fold(services, |config, number| {
+            config.route(&format!(
+                "name: r{number}, match: {{ path: /{number} }}, to: {{ {weights} }}"
+            ))
+        })
+    };
+    let first = config("a: 100, b: 0").route("name: users, to: { a: 100, b: 0 }");
+    let etcd = Etcd::with(&first);
+    let (one, two) = (etcd.instance(), etcd.instance());
+    let live = |gateway: &Gateway| live_of(gateway, &format!("r{}", DIALED - 1));
+    let declared = live(&one);
+    for number in 0..DIALED {
+        let dial = json!({
+            "declared": [["a", 100], ["b", 0]], "live": [["a", 0], ["b", 100]],
+            "by": "ann", "time": "2026-01-01T00:00:00Z",
+        });
+        etcd.put_key(&format!("dials/r{number}"), dial.to_string());
+    }
+    one.command(&["drain", "b", &b.url()]).expect(0);
+    for gateway in [&one, &two] {
+        wait_for("the dials", || (live(gateway) != declared).then_some(()));
+        wait_for_revision(gateway, 1);
+    }
+    let second = config("a: 50, b: 50").route("name: users, to: { a: 100, b: 0 }");
+    let applied = one.admin("PUT", "/api/v1/config", YAML, second.as_ref());
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    assert_eq!(applied.json()["dials_dropped"].as_array().unwrap().len(), DIALED);
+    let back = one.admin("PUT", "/api/v1/config", YAML, first.as_ref());
+    assert_eq!(back.status(), 200, "{}", back.text());
+    for gateway in [&one, &two] {
+        wait_for_revision(gateway, 3);
+    }
+    assert_eq!(live(&one), declared);
+    assert_eq!(live(&two), declared);
+
+    // What is left of routes and endpoints that are gone is deleted.
+    let last = Config::new().service(&a, "").route("name: users, to: a");
+    let applied = one.admin("PUT", "/api/v1/config", YAML, last.as_ref());
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    wait_for("the end of the dials", || {
+        etcd.keys("dials").is_empty().then_some(())
+    });
+    wait_for("the end of the drain", || {
+        etcd.keys("endpoints").is_empty().then_some(())
+    });
+}

@@ -10,6 +10,7 @@ mod hostile;
 mod instances;
 mod judged;
 mod kept;
+mod lead;
 mod permissions;
 mod puts;
 mod rates;
@@ -71,7 +72,11 @@ impl Etcd {
 
     /// Puts a text of the config, as `etcdctl put` does.
     fn put(&self, name: &str, text: impl AsRef<str>) {
-        let put = Put::new(format!("{PREFIX}/config/{name}"), text.as_ref());
+        self.put_key(&format!("config/{name}"), text);
+    }
+
+    fn put_key(&self, key: &str, value: impl AsRef<str>) {
+        let put = Put::new(format!("{PREFIX}/{key}"), value.as_ref());
         self.runtime.block_on(self.client.put(&put)).unwrap();
     }
 
@@ -212,6 +217,17 @@ fn ids(gateway: &Gateway) -> (String, String) {
     (text("instance"), text("leader"))
 }
 
+/// Waits until an instance has written all that it writes by itself: it has said that it obeys the newest rules.
+fn wait_for_quiet(gateway: &Gateway) {
+    wait_for("its last report", || {
+        let fleet = gateway.admin_json("/api/v1/fleet");
+        let mut instances = fleet["instances"].as_array()?.iter();
+        let own = instances.find(|instance| instance["id"] == fleet["instance"])?;
+        let is_settled = fleet["leader"].is_string() && fleet["revision"].is_u64();
+        (own["obeys"] == fleet["rules"] && is_settled).then_some(())
+    });
+}
+
 fn leads(gateway: &Gateway) -> bool {
     let (own, leader) = ids(gateway);
     own == leader
@@ -223,6 +239,12 @@ fn dial_to_b(gateway: &Gateway) -> Message {
 }
 
 fn live(gateway: &Gateway) -> Value {
-    let route = gateway.admin_json("/api/v1/routes/users");
-    route["split"].clone()
+    live_of(gateway, "users")
+}
+
+/// The declared and live weights of a route.
+fn live_of(gateway: &Gateway, route: &str) -> Value {
+    let split = gateway.admin_json(&format!("/api/v1/routes/{route}/split"));
+    assert!(split["arms"].is_array(), "{split}");
+    split["arms"].clone()
 }

@@ -107,3 +107,38 @@ fn missing_permission_for_a_change_is_named() {
     assert_eq!(body(&one), "a");
     one.command(&["status"]).expect(0);
 }
+
+#[test]
+fn instance_that_cannot_lead_says_why_where_a_leader_is_needed() {
+    let (a, b) = (named("a"), named("b"));
+    let config = |weights: &str| {
+        Config::new().service(&a, "").service(&b, "").route(&format!(
+            "name: users, to: {{ {weights} }}, rollout: {{ steps: [10, 100], at_least: 5s, requests: 0, judge: off, on_change: true }}"
+        ))
+    };
+    let etcd = Etcd::with(config("a: 100, b: 0"));
+    let one = instance_that_may_write(&etcd, &["config", "revisions", "dials", "rollouts", "instances"]);
+    wait_for_body(&one, "a");
+    let refused = one.admin("PUT", "/api/v1/config", YAML, config("a: 0, b: 100").as_ref());
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    let denied = format!(
+        "no instance leads the fleet, and this needs one that does: etcd: permission denied: write {PREFIX}/leader/"
+    );
+    assert!(refused.text().contains(&denied), "{}", refused.text());
+    assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn revision_that_is_refused_is_told_once_and_not_tried_at_each_look() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let one = instance_that_may_write(&etcd, &["config", "leader", "instances"]);
+    one.wait_for_part("no revision is made of the config in etcd");
+    for _ in 0..20 {
+        // Each command comes after a look at the fleet.
+        assert_eq!(one.admin("GET", "/api/v1/config", "", "").status(), 200);
+    }
+    let said = one.said();
+    let refusals = said.iter().filter(|line| line.contains("no revision is made"));
+    assert_eq!(refusals.count(), 1, "{said:#?}");
+}

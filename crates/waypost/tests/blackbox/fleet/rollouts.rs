@@ -39,8 +39,7 @@ fn rollout_goes_on_at_another_instance_when_its_leader_is_gone() {
     wait_for("the step at the other instance", || {
         (rollout(&two)["percent"] == 50.0).then_some(())
     });
-    let weights = live(&two);
-    assert_eq!(weights, live(&one));
+    wait_for("its weights", || (live(&two) == live(&one)).then_some(()));
 
     one.kill();
     etcd.pass(Duration::from_secs(11));
@@ -109,4 +108,69 @@ fn commands_on_rollouts_are_the_leaders_wherever_they_come_in() {
     assert_eq!(aborted.status(), 200, "{}", aborted.text());
     wait_for("the weights", || (live(&two) == live(&one)).then_some(()));
     assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn start_and_pause_without_an_answer_are_taken_as_they_are_stored() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(ramp(&a, &b));
+    let one = etcd.instance_with_test_clock();
+    wait_for_revision(&one, 1);
+    wait_for_quiet(&one);
+    etcd.order(On::Write, Fault::DropAnswer);
+    let started = start(&one);
+    assert_eq!(started.status(), 503, "{}", started.text());
+    assert_eq!(started.json()["outcome"], "unknown");
+    wait_for("the second step", || {
+        one.pass(6);
+        let rollout = one.admin("GET", "/api/v1/routes/users/rollout", "", "");
+        (rollout.status() == 200 && rollout.json()["percent"] == 50.0).then_some(())
+    });
+
+    wait_for_quiet(&one);
+    etcd.order(On::Write, Fault::DropAnswer);
+    let paused = one.admin("POST", "/api/v1/routes/users/rollout/pause", "", "");
+    assert_eq!(paused.status(), 503, "{}", paused.text());
+    wait_for("the pause", || (rollout(&one)["state"] == "paused").then_some(()));
+    one.pass(60);
+    assert_eq!(rollout(&one)["percent"], 50.0);
+}
+
+#[test]
+fn rollout_that_cannot_be_stored_holds_no_other() {
+    let (a, b) = (named("a"), named("b"));
+    let route = |name: &str| {
+        format!(
+            "name: {name}, match: {{ path: /{name} }}, to: {{ a: 100, b: 0 }}, \
+             rollout: {{ canary: b, steps: [10, 50, 100], at_least: 5s, requests: 0, judge: off }}"
+        )
+    };
+    let etcd = Etcd::with(
+        Config::new()
+            .service(&a, "")
+            .service(&b, "")
+            .route(&route("users"))
+            .route(&route("other")),
+    );
+    let one = etcd.instance_with_test_clock();
+    wait_for("the lead", || leads(&one).then_some(()));
+    for name in ["users", "other"] {
+        let started = one.admin("POST", &format!("/api/v1/routes/{name}/rollout"), JSON, "{}");
+        assert_eq!(started.status(), 200, "{}", started.text());
+    }
+    // As if a later leader had written it: this one never may again.
+    let mut stored: Value = serde_json::from_str(&etcd.get("rollouts/other").unwrap()).unwrap();
+    stored["fence"] = json!(1_000_000_000);
+    etcd.put_key("rollouts/other", stored.to_string());
+    wait_for("the second step", || {
+        one.pass(6);
+        (rollout(&one)["percent"] == 50.0).then_some(())
+    });
+    wait_for("a red status", || {
+        one.pass(6);
+        let status = one.command(&["status"]).stdout;
+        status
+            .contains("the rollout of the route `other` stands still")
+            .then_some(())
+    });
 }
