@@ -20,6 +20,8 @@ pub(crate) struct Rules {
     pub(crate) config: BTreeMap<String, Arc<[u8]>>,
     /// The weight of each dial.
     pub(crate) dials: BTreeMap<String, u64>,
+    /// Drained endpoints.
+    pub(crate) drained: BTreeSet<String>,
     /// The step of the rollout.
     pub(crate) step: u64,
 }
@@ -228,6 +230,7 @@ impl Etcd {
                 .iter()
                 .map(|(route, dial)| (route.to_string(), dial.value.live.as_ref().unwrap()[1].1))
                 .collect(),
+            drained: view.drains.keys().map(|name| name.endpoint.clone()).collect(),
             step: view
                 .rollouts
                 .get("r")
@@ -289,6 +292,13 @@ impl Etcd {
                         let value: Value = serde_json::from_slice(value).unwrap();
                         let weight = value["live"][1][1].as_u64().unwrap();
                         rules.dials.insert(route.to_owned(), weight);
+                    }
+                    (Some(("endpoints", name)), value) => {
+                        let (_, endpoint) = name.split_once('/').unwrap();
+                        match value {
+                            Some(_) => rules.drained.insert(endpoint.to_owned()),
+                            None => rules.drained.remove(endpoint),
+                        };
                     }
                     (Some(("rollouts", _)), Some(value)) => {
                         let value: Value = serde_json::from_slice(value).unwrap();

@@ -12,11 +12,12 @@ use waypost_fleet::pace::report_after;
 use waypost_fleet::proposal::sweep::Sweeper;
 use waypost_fleet::proposal::{Advance, Apply, Intent, Note, Outcome, Proposal, State, Try};
 use waypost_fleet::record::dial::{DialRecord, TurnRecord};
+use waypost_fleet::record::drain::{DrainRecord, DrainedRecord};
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::record::{Record as _, WriteId};
 use waypost_fleet::replica::Replica;
-use waypost_fleet::store::{Change, Entry, StoreRevision, Transaction};
-use waypost_fleet::view::{Fence, View};
+use waypost_fleet::store::{Change, Entry, StoreRevision, Transaction, Write};
+use waypost_fleet::view::{EndpointName, Fence, View};
 
 use super::{LEASE_MS, Mutation};
 use crate::promises::{draft, key, prefix};
@@ -401,7 +402,11 @@ impl Gateway {
             if now < *look_at || !knows_all {
                 return true;
             }
+            let mut writes = proposal.main.writes.iter();
+            let is_deletion = writes.all(|write| matches!(write, Write::Delete { .. }));
             match proposal.outcome(view) {
+                // What is gone is as was wanted, also if another one has deleted it.
+                Outcome::Done if is_deletion => {}
                 Outcome::Done => done.push(proposal.write.clone()),
                 Outcome::NotDone => not_done.push(proposal.write.clone()),
                 Outcome::Unclear => {}
@@ -503,13 +508,14 @@ impl Gateway {
             }
             texts
         };
-        let intent = match random.below(12) {
+        let intent = match random.below(14) {
             0..6 => dial(&view, &format!("route-{}", random.below(3))),
             6..11 => Intent::Apply(Apply {
                 texts: config(random),
                 draft: draft(),
                 state: State::default(),
             }),
+            11 | 12 => drain(&view, &format!("e{}", random.below(2))),
             _ => {
                 let Ok(chosen) = choose(&view, &self.id, Count::Instances(2)) else {
                     return;
@@ -535,6 +541,28 @@ fn next_call(pending: &mut Pending) -> Call {
     }
 }
 
+/// Drains an endpoint, or takes it back.
+fn drain(view: &View, endpoint: &str) -> Intent {
+    let name = EndpointName {
+        service: "s".to_owned(),
+        endpoint: endpoint.to_owned(),
+    };
+    let record = DrainRecord {
+        drained: vec![DrainedRecord {
+            address: None,
+            by: "ada".to_owned(),
+            time: draft().time,
+        }],
+        write: None,
+    };
+    let record = (!view.drains.contains_key(&name)).then_some(record);
+    Intent::State(State {
+        drains: [(name, record)].into(),
+        rests_on_config: true,
+        ..State::default()
+    })
+}
+
 /// Turns a dial by one.
 fn dial(view: &View, route: &str) -> Intent {
     let known = view.dials.get(route);
@@ -558,6 +586,7 @@ fn dial(view: &View, route: &str) -> Intent {
     };
     Intent::State(State {
         dials: [(route.to_owned(), Some(record))].into(),
+        rests_on_config: true,
         ..State::default()
     })
 }

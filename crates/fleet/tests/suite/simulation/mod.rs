@@ -315,7 +315,8 @@ impl World {
             }
             let view = &gateway.obeyed;
             let of_view = &self.etcd.history[usize::try_from(view.at.0).unwrap()];
-            if (&of_view.config, &of_view.dials) != (&rules.config, &rules.dials) {
+            let seen = (&of_view.config, &of_view.dials, &of_view.drained);
+            if seen != (&rules.config, &rules.dials, &rules.drained) {
                 broken.push(format!("`{}` obeys other rules in the end", gateway.id));
             }
             if view.config.is_some() && view.revision().is_none() {
