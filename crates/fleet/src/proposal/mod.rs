@@ -237,14 +237,17 @@ impl Proposal {
                 Outcome::NotDone
             };
         }
-        if self.conflicts(view).is_empty()
-            || self
-                .main
-                .writes
-                .iter()
-                .any(|write| self.is_untouched(write, view))
-        {
+        let mut writes = self.main.writes.iter();
+        if writes.any(|write| self.is_untouched(write, view)) {
             return Outcome::NotDone;
+        }
+        if self.conflicts(view).is_empty() {
+            // A drain may have been there and be taken back again.
+            let is_drain = |(key, _): &(Key, StoreRevision)| matches!(key, Key::Endpoint { .. });
+            return match self.marks.iter().any(is_drain) {
+                true => Outcome::Unclear,
+                false => Outcome::NotDone,
+            };
         }
         // A deletion leaves no id. What is gone is as was wanted.
         let is_deleted = |write: &Write| match write {
@@ -260,18 +263,11 @@ impl Proposal {
         }
     }
 
-    /// Returns true if the key of a write is as it was, so that it has not happened.
+    /// Returns true if the key of a write is there as it was, so that it has not happened.
     fn is_untouched(&self, write: &Write, view: &View) -> bool {
-        let Some(key) = view.prefix.decode(write.key().as_bytes()) else {
-            return false;
-        };
-        let mut marks = self.marks.iter();
-        let Some((_, at)) = marks.find(|(known, _)| *known == key) else {
-            return false;
-        };
-        // What was not there is not there either after its deletion.
-        let leaves_a_trace = matches!(write, Write::Put { .. }) || *at != StoreRevision::default();
-        leaves_a_trace && view.modified(&key) == *at
+        let key = view.prefix.decode(write.key().as_bytes());
+        let mark = self.marks.iter().find(|(known, _)| Some(known) == key.as_ref());
+        mark.is_some_and(|(key, at)| *at != StoreRevision::default() && view.modified(key) == *at)
     }
 
     /// The keys that it rests on and that are not as they were.

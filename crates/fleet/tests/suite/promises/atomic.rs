@@ -1,7 +1,9 @@
 //! A change happens as a whole and only if no other was first, and a reader sees a whole config or the one before.
 
 use waypost_fleet::proposal::Outcome;
+use waypost_fleet::record::drain::DrainRecord;
 use waypost_fleet::store::{OPERATIONS_MAX, StoreRevision, TRANSACTION_BYTES_MAX, Write};
+use waypost_fleet::view::EndpointName;
 
 use super::*;
 
@@ -262,6 +264,7 @@ fn dial_rests_on_the_config_that_was_seen() {
         for change in 0..4 {
             let mut world = World::new();
             world.carry_out(apply(texts(config)));
+            world.carry_out(dial("users", 4));
             let view = world.view();
             let proposal = world.plan(&view, seen(dial("users", 5))).unwrap();
             match change {
@@ -320,4 +323,28 @@ fn unknown_outcomes_of_deletions_are_found_out() {
     assert_eq!(happened.outcome(&world.view()), Outcome::Done);
     world.carry_out(dial("users", 6));
     assert_eq!(happened.outcome(&world.view()), Outcome::Unclear);
+}
+
+#[test]
+fn drain_that_was_taken_back_since_may_have_been_there() {
+    let mut world = World::new();
+    let name = EndpointName {
+        service: "users".to_owned(),
+        endpoint: "10.0.0.1:80".to_owned(),
+    };
+    let drain = |record| {
+        Intent::State(State {
+            drains: [(name.clone(), record)].into(),
+            ..State::default()
+        })
+    };
+    let record = r#"{"drained":[{"by":"ada","time":"2026-01-01T00:00:00Z"}]}"#;
+    let record: DrainRecord = serde_json::from_str(record).unwrap();
+    let drained = world.carry_out(drain(Some(record.clone())));
+    assert_eq!(drained.outcome(&world.view()), Outcome::Done);
+    let view = world.view();
+    let again = world.plan(&view, drain(Some(record))).unwrap();
+    assert_eq!(again.outcome(&world.view()), Outcome::NotDone);
+    world.carry_out(drain(None));
+    assert_eq!(drained.outcome(&world.view()), Outcome::Unclear);
 }

@@ -44,7 +44,7 @@ async fn settle(shared: Arc<Shared>, proposal: Proposal, late: Instant) {
         Outcome::NotDone => (Some(false), "it was not carried out"),
         Outcome::Unclear => (
             None,
-            "others have changed the same since, so it is not known if it was",
+            "others may have changed the same since, so it is not known if it was",
         ),
     };
     let write = proposal.write.to_string();
