@@ -16,7 +16,10 @@ const PACKAGES: [&str; 2] = ["grpcio", "websockets"];
 const IDENTITY: &str = "crates/waypost/tests/peers/identity";
 
 /// The test programs.
-const PROGRAMS: [&str; 5] = ["system", "protocols", "identity", "etcd", "fleet"];
+const PROGRAMS: [&str; 4] = ["system", "protocols", "identity", "etcd"];
+
+/// Tests of fleets at the same time, which wait for the end of leases for the most part.
+const FLEETS: &str = "4";
 
 /// Runs the tests.
 pub(crate) fn run() -> Result<()> {
@@ -36,5 +39,8 @@ pub(crate) fn run() -> Result<()> {
     for program in PROGRAMS {
         tests.args(["--test", program]);
     }
-    command::run(&mut tests)
+    command::run(&mut tests)?;
+    let mut fleets = command::cargo(["test"]);
+    fleets.args(command::WORKSPACE).args(["--test", "fleet"]);
+    command::run(fleets.args(["--", "--test-threads", FLEETS]))
 }

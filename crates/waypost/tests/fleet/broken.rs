@@ -2,18 +2,17 @@
 
 use rustix::process::Signal;
 
-use crate::cluster::Cluster;
-use crate::fleet::{CONFIG, Fleet, Instance, PREFIX};
-use crate::support::wait_for;
+use crate::fleet::{CONFIG, Fleet};
+use crate::instance::{Instance, PREFIX};
+use crate::wait::wait_for;
 
 /// Dials through an instance until etcd takes it; returns the weight, which was not in force before.
-fn dial_until_it_is_taken(fleet: &Fleet, instance: usize) -> u64 {
-    let taken = std::cell::Cell::new(u32::try_from(fleet.instances[instance].weight()).unwrap());
+pub(crate) fn dial_until_it_is_taken(instance: &Instance) -> u64 {
+    let mut weight = instance.weight();
     wait_for("a dial that is taken", || {
-        taken.set(taken.get() + 1);
-        (fleet.dial(instance, taken.get() % 100).code == 0).then_some(())
-    });
-    u64::from(taken.get() % 100)
+        weight = (weight + 1) % 100;
+        (instance.dial(weight).status() == 200).then_some(weight)
+    })
 }
 
 #[test]
@@ -24,7 +23,7 @@ fn death_of_a_member_stops_nothing() {
     for member in [(leader + 1) % 3, leader] {
         fleet.cluster.kill(member);
         assert_eq!(fleet.instances[0].hello().as_deref(), Some("one"));
-        let weight = dial_until_it_is_taken(&fleet, 1);
+        let weight = dial_until_it_is_taken(&fleet.instances[1]);
         fleet.wait_for_weight(weight);
         fleet.cluster.start_again(&[member]);
     }
@@ -36,6 +35,12 @@ fn without_a_majority_instances_serve_on_and_refuse_changes() {
     let mut fleet = Fleet::start();
     fleet.dial(0, 25).expect(0);
     fleet.wait_for_weight(25);
+    let kept = fleet.gateway(2).directory().join("state/fleet");
+    wait_for("the dial in the state", || {
+        let kept = std::fs::read(&kept).ok()?;
+        let kept = String::from_utf8_lossy(&kept).into_owned();
+        kept.contains("/dials/split").then_some(())
+    });
     fleet.cluster.kill(0);
     fleet.cluster.kill(1);
     for instance in &fleet.instances {
@@ -73,43 +78,27 @@ fn without_a_majority_instances_serve_on_and_refuse_changes() {
 }
 
 #[test]
-fn instance_that_is_cut_off_never_dials_and_takes_what_is_there_when_it_is_back() {
+fn instance_that_stood_still_reads_all_again_once_etcd_has_compacted() {
     let fleet = Fleet::start();
-    for cut in 0..3 {
-        let other = (cut + 1) % 3;
-        fleet.instances[cut].cut();
-        fleet.instances[cut].wait_for_etcd(false);
-        fleet.dial(cut, 99).expect(1);
-        let config = CONFIG.replace("one", &format!("cut{cut}"));
-        fleet.apply(other, &config).expect(0);
-        let weight = dial_until_it_is_taken(&fleet, other);
-        assert_ne!(fleet.instances[cut].weight(), weight);
-        // What it has not seen is gone, so that it has to read all again.
-        fleet.cluster.compact();
-        fleet.instances[cut].mend();
-        fleet.wait_for_hello(&format!("cut{cut}"));
-        fleet.wait_for_weight(weight);
+    let still = &fleet.instances[2];
+    still.gateway.signal(Signal::STOP);
+    // Its connections end, so that nothing waits in them.
+    still.cut();
+    fleet.instances[0].wait_until_gone(&still.id);
+    for percent in 20..30 {
+        fleet.dial(0, percent).expect(0);
     }
-    fleet.wait_until_well();
-}
-
-#[test]
-fn leader_that_stood_still_past_its_lease_leads_no_longer() {
-    let fleet = Fleet::start();
-    let leader = wait_for("a leader", || fleet.leader(0));
-    let other = (leader + 1) % 3;
-    fleet.gateway(leader).signal(Signal::STOP);
-    let next = wait_for("another leader", || {
-        fleet.leader(other).filter(|now| *now != leader)
-    });
-    assert_ne!(next, leader);
-    fleet.dial(other, 44).expect(0);
-    fleet.apply(other, &CONFIG.replace("one", "two")).expect(0);
-    fleet.gateway(leader).signal(Signal::CONT);
+    fleet.apply(1, &CONFIG.replace("one", "two")).expect(0);
+    // The changes that it would go on with are gone.
+    fleet.cluster.compact();
+    still.mend();
+    still.gateway.signal(Signal::CONT);
     fleet.wait_for_hello("two");
-    fleet.wait_for_weight(44);
+    fleet.wait_for_weight(29);
     fleet.wait_until_well();
-    assert_eq!(fleet.leader(leader), Some(next));
+    // It changes rules again.
+    fleet.dial(2, 30).expect(0);
+    fleet.wait_for_weight(30);
 }
 
 #[test]
@@ -127,59 +116,4 @@ fn prefix_that_is_wiped_leaves_the_last_config_in_force() {
     fleet.apply(1, &CONFIG.replace("one", "again")).expect(0);
     fleet.wait_for_hello("again");
     fleet.wait_until_well();
-}
-
-#[test]
-fn full_etcd_refuses_changes_and_stops_nothing() {
-    let fleet = Fleet::on(Cluster::start_with(&["--quota-backend-bytes", "2000000"]), 2);
-    fleet.apply(0, CONFIG).expect(0);
-    fleet.wait_for_hello("one");
-    // Other keys fill it.
-    let large = "x".repeat(100_000);
-    wait_for("a full etcd", || {
-        let put = fleet.cluster.try_etcdctl(&["put", "/other", &large]);
-        (put.code != 0 && put.stderr.contains("space")).then_some(())
-    });
-    let refused = fleet.apply(0, &CONFIG.replace("one", "two")).expect(1);
-    assert!(refused.stderr.contains("quota"), "{}", refused.stderr);
-    fleet.wait_for_hello("one");
-}
-
-#[test]
-fn missing_permissions_are_named() {
-    let mut cluster = Cluster::start();
-    for arguments in [
-        &["role", "add", "reader"][..],
-        &[
-            "role",
-            "grant-permission",
-            "reader",
-            "--prefix=true",
-            "read",
-            &format!("{PREFIX}/"),
-        ],
-        &["user", "add", "gateway:secret"],
-        &["user", "grant-role", "gateway", "reader"],
-        &["role", "add", "root"],
-        &["user", "add", "root:secret"],
-        &["user", "grant-role", "root", "root"],
-    ] {
-        cluster.etcdctl(arguments);
-    }
-    cluster.etcdctl(&["put", &format!("{PREFIX}/config/waypost.yaml"), CONFIG]);
-    cluster.etcdctl(&["auth", "enable"]);
-    cluster.user = Some("gateway:secret".to_owned());
-    let instance = Instance::start(&cluster);
-    instance.wait_for_hello("one");
-    let status = wait_for("a status that needs attention", || {
-        let status = instance.gateway.command(&["status"]);
-        status.stdout.contains("permission denied").then_some(status)
-    });
-    assert_eq!(status.code, 1, "{}", status.stdout);
-    let refused = instance
-        .gateway
-        .dial("split", &serde_json::json!({ "a": 1, "b": 99 }));
-    assert_eq!(refused.status(), 403, "{}", refused.text());
-    let named = format!("etcd: permission denied: write {PREFIX}/dials/split");
-    assert!(refused.text().contains(&named), "{}", refused.text());
 }

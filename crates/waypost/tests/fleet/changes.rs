@@ -1,14 +1,10 @@
 //! Changes through any instance.
 
-use std::thread;
-
 use crate::cluster::Cluster;
-use crate::fleet::{CONFIG, Fleet, PREFIX};
+use crate::fleet::{CONFIG, Fleet};
+use crate::instance::PREFIX;
 use crate::support::command::waypost_in;
-use crate::support::wait_for;
-
-/// Dials of each of two operators.
-const DIALS: u32 = 30;
+use crate::wait::wait_for;
 
 #[test]
 fn first_config_comes_by_apply_at_any_instance() {
@@ -81,48 +77,6 @@ fn config_that_the_asked_instance_cannot_obey_is_not_written() {
     assert!(wrong.stderr.contains("unknown-service"), "{}", wrong.stderr);
     let after = fleet.cluster.version(&format!("{PREFIX}/config/waypost.yaml"));
     assert_eq!(before, after);
-}
-
-#[test]
-fn two_operators_lose_no_acknowledged_change() {
-    let fleet = Fleet::start();
-    let key = format!("{PREFIX}/dials/split");
-    let operate = |instance: usize| {
-        let fleet = &fleet;
-        move || {
-            let weights = (0..DIALS).map(|turn| 2 * turn + 1 + u32::try_from(instance).unwrap());
-            weights
-                .filter(|weight| fleet.dial(instance, *weight).code == 0)
-                .collect::<Vec<u32>>()
-        }
-    };
-    let (one, two) = thread::scope(|scope| {
-        let (one, two) = (scope.spawn(operate(0)), scope.spawn(operate(1)));
-        (one.join().unwrap(), two.join().unwrap())
-    });
-    // Each acknowledged dial is a write of the key, and nothing else is.
-    let acknowledged = one.len() + two.len();
-    assert!(acknowledged > 0);
-    assert_eq!(
-        fleet.cluster.version(&key),
-        u64::try_from(acknowledged).unwrap(),
-        "{one:?} {two:?}"
-    );
-    // The record has the newest of them, and the last of all is in force everywhere.
-    let record: serde_json::Value = serde_json::from_str(&fleet.cluster.get(&key)).unwrap();
-    let turned: Vec<u32> = record["turns"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|turn| u32::try_from(turn["after"][1][1].as_u64().unwrap()).unwrap())
-        .collect();
-    assert!(
-        turned
-            .iter()
-            .all(|weight| one.contains(weight) || two.contains(weight)),
-        "{turned:?}"
-    );
-    fleet.wait_for_weight(record["live"][1][1].as_u64().unwrap());
 }
 
 #[test]

@@ -1,18 +1,12 @@
-//! Instances of a fleet, each with relays to the members of its etcd.
+//! Fleets of instances on clusters of etcd.
 
 use std::fs;
-use std::net::SocketAddr;
-
-use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::relay::Relay;
-use crate::support::client::{Client, get};
+use crate::instance::{Instance, Start};
+use crate::support::command::Output;
 use crate::support::gateway::Gateway;
-use crate::support::wait_for;
-
-/// The prefix of the fleets.
-pub(crate) const PREFIX: &str = "/waypost/test";
+use crate::wait::wait_for;
 
 /// The config that fleets begin with.
 pub(crate) const CONFIG: &str = "\
@@ -23,13 +17,6 @@ routes:
 - { name: split, match: { path: /split }, to: { a: 90, b: 10 } }
 ";
 
-/// An instance, and its ways to etcd.
-pub(crate) struct Instance {
-    pub(crate) gateway: Gateway,
-    pub(crate) id: String,
-    relays: Vec<Relay>,
-}
-
 /// A fleet on a cluster of its own.
 pub(crate) struct Fleet {
     pub(crate) cluster: Cluster,
@@ -39,7 +26,12 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// A fleet of three that obeys [`CONFIG`].
     pub(crate) fn start() -> Self {
-        let fleet = Self::on(Cluster::start(), 3);
+        Self::start_as(&Start::default())
+    }
+
+    /// A fleet of three that start so and obey [`CONFIG`].
+    pub(crate) fn start_as(start: &Start<'_>) -> Self {
+        let fleet = Self::on_as(Cluster::start(), 3, start);
         fleet.apply(0, CONFIG).expect(0);
         fleet.wait_for_hello("one");
         fleet
@@ -47,7 +39,12 @@ impl Fleet {
 
     /// A fleet on an empty prefix.
     pub(crate) fn on(cluster: Cluster, instances: usize) -> Self {
-        let instances = (0..instances).map(|_| Instance::start(&cluster));
+        Self::on_as(cluster, instances, &Start::default())
+    }
+
+    /// A fleet on an empty prefix, of instances that start so.
+    pub(crate) fn on_as(cluster: Cluster, instances: usize, start: &Start<'_>) -> Self {
+        let instances = (0..instances).map(|_| Instance::start_as(&cluster, start));
         Self {
             instances: instances.collect(),
             cluster,
@@ -59,19 +56,19 @@ impl Fleet {
     }
 
     /// Runs a command at an instance.
-    pub(crate) fn command(&self, instance: usize, arguments: &[&str]) -> crate::support::command::Output {
+    pub(crate) fn command(&self, instance: usize, arguments: &[&str]) -> Output {
         self.gateway(instance).command(arguments)
     }
 
     /// Applies a config of one text, through an instance.
-    pub(crate) fn apply(&self, instance: usize, config: &str) -> crate::support::command::Output {
+    pub(crate) fn apply(&self, instance: usize, config: &str) -> Output {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("waypost.yaml"), config).unwrap();
-        self.command(instance, &["apply", directory.path().to_str().unwrap()])
+        self.instances[instance].apply_directory(directory.path())
     }
 
     /// Dials `split` through an instance: the weight of `b` in percent.
-    pub(crate) fn dial(&self, instance: usize, percent: u32) -> crate::support::command::Output {
+    pub(crate) fn dial(&self, instance: usize, percent: u32) -> Output {
         let weights = [format!("a={}", 100 - percent), format!("b={percent}")];
         self.command(instance, &["dial", "split", &weights[0], &weights[1]])
     }
@@ -90,105 +87,21 @@ impl Fleet {
         }
     }
 
-    /// Waits until `waypost fleet` at each instance says that all is well.
+    /// Waits until each instance sees all of them, and that they obey.
     pub(crate) fn wait_until_well(&self) {
-        for number in 0..self.instances.len() {
-            wait_for("a fleet that is well", || {
-                (self.command(number, &["fleet"]).code == 0).then_some(())
-            });
+        for instance in &self.instances {
+            instance.wait_until_well(self.instances.len());
         }
     }
 
-    /// The instance that leads, as these see it.
-    pub(crate) fn leader(&self, seen_by: usize) -> Option<usize> {
+    /// The instance that leads, as this one sees it, once there is one.
+    pub(crate) fn leader(&self, seen_by: usize) -> usize {
+        wait_for("a leader", || self.leader_now(seen_by))
+    }
+
+    /// The instance that leads now, as this one sees it.
+    pub(crate) fn leader_now(&self, seen_by: usize) -> Option<usize> {
         let leader = self.instances[seen_by].fleet()["leader"].as_str()?.to_owned();
         self.instances.iter().position(|instance| instance.id == leader)
     }
-}
-
-impl Instance {
-    pub(crate) fn start(cluster: &Cluster) -> Self {
-        let relays: Vec<Relay> = cluster.addresses().into_iter().map(Relay::to).collect();
-        let endpoints: Vec<String> = relays.iter().map(|relay| relay.address().to_string()).collect();
-        let user = cluster.user.as_ref().map_or("", |_| ", user_file: user");
-        let directory = tempfile::tempdir().unwrap();
-        if let Some(user) = &cluster.user {
-            fs::write(directory.path().join("user"), format!("{user}\n")).unwrap();
-        }
-        let local = format!(
-            "source: {{ etcd: {{ endpoints: [\"{}\"], prefix: {PREFIX}{user} }} }}\n\
-             admin: {{ bind: 127.0.0.1:0 }}\nstate: state\nlisteners: [{{ bind: 127.0.0.1:0 }}]\n",
-            endpoints.join("\", \"")
-        );
-        let path = directory.path().join("local.yaml");
-        fs::write(&path, local).unwrap();
-        let gateway = Gateway::run(directory, path, &[]);
-        let id = fleet_of(&gateway)["instance"].as_str().unwrap().to_owned();
-        Self { gateway, id, relays }
-    }
-
-    /// Kills the instance, and starts it again with its state.
-    pub(crate) fn restarted(self) -> Self {
-        let Self { gateway, id, relays } = self;
-        let gateway = gateway.restarted();
-        Self { gateway, id, relays }
-    }
-
-    /// Cuts it off from etcd.
-    pub(crate) fn cut(&self) {
-        self.relays.iter().for_each(Relay::cut);
-    }
-
-    pub(crate) fn mend(&self) {
-        self.relays.iter().for_each(Relay::mend);
-    }
-
-    /// The fleet as it sees it.
-    pub(crate) fn fleet(&self) -> Value {
-        fleet_of(&self.gateway)
-    }
-
-    /// Waits until it knows that etcd is away, or there.
-    pub(crate) fn wait_for_etcd(&self, is_there: bool) {
-        wait_for("etcd", || {
-            (self.fleet()["available"] == Value::Bool(is_there)).then_some(())
-        });
-    }
-
-    /// The address of the listener that it has now.
-    fn address(&self) -> Option<SocketAddr> {
-        self.gateway.announced().pop()
-    }
-
-    /// The body of its response to `/hello`.
-    pub(crate) fn hello(&self) -> Option<String> {
-        let mut client = Client::try_connect(self.address()?).ok()?;
-        Some(client.try_ask(&get("http://a/hello"))?.text())
-    }
-
-    pub(crate) fn wait_for_hello(&self, wanted: &str) {
-        wait_for(wanted, || (self.hello().as_deref() == Some(wanted)).then_some(()));
-    }
-
-    /// The live weight of `b` in `split`.
-    pub(crate) fn weight(&self) -> u64 {
-        let routes = self
-            .gateway
-            .command(&["routes", "--format", "json"])
-            .expect(0)
-            .json();
-        let routes = routes.as_array().expect("a list of routes");
-        let split = routes.iter().find(|route| route["name"] == "split");
-        let arms = split.expect("the route")["arms"].as_array().expect("arms");
-        let arm = arms.iter().find(|arm| arm["service"] == "b").expect("the arm");
-        arm["live"].as_u64().expect("a weight")
-    }
-
-    pub(crate) fn wait_for_weight(&self, wanted: u64) {
-        wait_for("a weight", || (self.weight() == wanted).then_some(()));
-    }
-}
-
-fn fleet_of(gateway: &Gateway) -> Value {
-    gateway.admin_json("/api/v1/fleet")
 }

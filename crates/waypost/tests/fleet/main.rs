@@ -1,4 +1,6 @@
 //! Fleets on real clusters of etcd, broken on purpose. `cargo xtask system` runs them.
+//!
+//! Tests that need namespaces of their own say so and pass where the machine does not allow them.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -8,8 +10,19 @@ mod support;
 
 mod broken;
 mod changes;
+mod clocks;
 mod cluster;
+mod disks;
 mod documents;
 mod fleet;
+mod history;
+mod instance;
+mod machines;
+mod many;
+mod namespaces;
+mod operators;
+mod partitions;
 mod relay;
 mod rollouts;
+mod secured;
+mod wait;

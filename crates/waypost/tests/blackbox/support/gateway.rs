@@ -30,6 +30,8 @@ pub(crate) struct Gateway {
     directory: Arc<TempDir>,
     environment: Vec<(String, String)>,
     admin: Admin,
+    /// The token for its admin API.
+    token: Option<&'static str>,
 }
 
 /// A command that starts a gateway, and the surroundings that it starts in.
@@ -331,10 +333,17 @@ impl Gateway {
             directory,
             environment,
             admin,
+            token: None,
         };
         gateway.wait_for("ready");
         gateway.addresses = gateway.said().iter().filter_map(|line| listening(line)).collect();
         gateway
+    }
+
+    /// Uses this token for its admin API from now on.
+    pub(crate) fn with_token(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// Address of the first listener.
@@ -379,9 +388,12 @@ impl Gateway {
     /// Sends a request to the admin API; each line in `fields` ends in CRLF.
     pub(crate) fn admin(&self, method: &str, path: &str, fields: &str, body: &str) -> Message {
         let address = self.admin_address();
-        let length = body.len();
+        let token = self
+            .token
+            .map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let (token, length) = (token.unwrap_or_default(), body.len());
         Client::connect(address).ask(format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{token}{fields}Content-Length: {length}\r\n\r\n{body}"
         ))
     }
 
@@ -435,6 +447,7 @@ impl Gateway {
             Command::new(env!("CARGO_BIN_EXE_waypost"))
                 .args(arguments)
                 .env("WAYPOST_ADMIN", admin)
+                .envs(self.token.map(|token| ("WAYPOST_TOKEN", token)))
                 .env("USER", "tester")
                 .current_dir(self.directory()),
         )
