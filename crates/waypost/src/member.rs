@@ -12,7 +12,7 @@ use waypost_proxy::generation::Generation;
 
 use crate::certificates::Certificates;
 use crate::certificates::watch::Watch;
-use crate::fleet::{Fleet, Known};
+use crate::fleet::{Arrival, Fleet, Known};
 use crate::load::{self, Checked};
 use crate::log;
 use crate::origin::EtcdOrigin;
@@ -37,12 +37,12 @@ pub(crate) struct Served {
 ///
 /// # Errors
 /// If etcd cannot be spoken with at all, such as without a certificate.
-pub(crate) async fn join(origin: &EtcdOrigin) -> anyhow::Result<Shared> {
+pub(crate) async fn join(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Result<Shared> {
     let state = match &origin.settings.state.path {
         Some(path) => PathBuf::from(&**path),
         None => origin.directory.join(STATE),
     };
-    let fleet = Arc::new(connect(origin, &state)?);
+    let fleet = Arc::new(connect(origin, &state, arrival)?);
     match fleet.ready(PATIENCE).await {
         Known::Read => {}
         Known::Cached => log::warn(format_args!(
@@ -99,15 +99,15 @@ pub(crate) fn last_good(
 }
 
 #[cfg(feature = "etcd")]
-fn connect(origin: &EtcdOrigin, state: &Path) -> anyhow::Result<Fleet> {
+fn connect(origin: &EtcdOrigin, state: &Path, arrival: Arrival) -> anyhow::Result<Fleet> {
     let prefix = origin.source.prefix.as_str();
     let prefix = prefix
         .parse()
         .with_context(|| format!("`{prefix}` is not a prefix"))?;
-    Ok(Fleet::connect(prefix, origin.options()?, state))
+    Ok(Fleet::connect(prefix, origin.options()?, state, arrival))
 }
 
 #[cfg(not(feature = "etcd"))]
-fn connect(_: &EtcdOrigin, _: &Path) -> anyhow::Result<Fleet> {
+fn connect(_: &EtcdOrigin, _: &Path, _: Arrival) -> anyhow::Result<Fleet> {
     anyhow::bail!("this binary knows no etcd, since it was built without the feature `etcd`")
 }

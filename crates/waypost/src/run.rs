@@ -18,6 +18,7 @@ use crate::cli::Run;
 use crate::control::reload::Because;
 use crate::control::report::diagnostics_view;
 use crate::control::{Control, Inboxes, Start, VERSION, check_beside};
+use crate::fleet::Arrival;
 use crate::load::Checked;
 use crate::origin::{Origin, OriginError};
 use crate::output::count;
@@ -216,7 +217,13 @@ async fn start(
 ) -> Result<Serving, Unserved> {
     let mut source = match origin {
         Origin::Path(path) => Source::at(path),
-        Origin::Etcd(etcd) => Source::Fleet(member::join(etcd).await?),
+        Origin::Etcd(etcd) => {
+            let arrival = match predecessor {
+                Some(_) => Arrival::Upgrade,
+                None => Arrival::Own,
+            };
+            Source::Fleet(member::join(etcd, arrival).await?)
+        }
     };
     let recovered = source.recover();
     for message in &recovered.messages {

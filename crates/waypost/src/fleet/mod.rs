@@ -87,6 +87,15 @@ pub(crate) struct Served {
     pub(crate) texts: Texts,
 }
 
+/// The way in which a process comes to a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It is an instance by itself.
+    Own,
+    /// It takes over from the process that is the instance, in an upgrade.
+    Upgrade,
+}
+
 /// A change that was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Proposed {

@@ -157,6 +157,11 @@ impl Instance {
         });
     }
 
+    /// The id that it has now.
+    pub(crate) fn id_now(&self) -> String {
+        self.fleet()["instance"].as_str().unwrap().to_owned()
+    }
+
     /// The address of the listener that it has now.
     fn address(&self) -> Option<SocketAddr> {
         self.gateway.announced().pop()

@@ -25,4 +25,5 @@ mod partitions;
 mod relay;
 mod rollouts;
 mod secured;
+mod upgrades;
 mod wait;

@@ -7,6 +7,7 @@ use aws_lc_rs::rand;
 use waypost_fleet::key::{INSTANCE_CHARS_MAX, is_instance};
 
 use crate::checksummed::{self, create_directory};
+use crate::fleet::Arrival;
 
 /// The name of the file with the id.
 const FILE: &str = "instance";
@@ -24,18 +25,18 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The identity that the state directory keeps. A second process there has another one, which is not kept.
-    pub(super) fn of(state: &Path) -> Self {
+    /// The identity that the state directory keeps. A second process there has another one, which is not kept, unless it
+    /// takes over from the first: that one holds the lock to its end.
+    pub(super) fn of(state: &Path, arrival: Arrival) -> Self {
+        let file = state.join(FILE);
         let Some(lock) = lock(state) else {
+            let kept = kept(&file).filter(|_| arrival == Arrival::Upgrade);
             return Self {
-                id: fresh(),
+                id: kept.unwrap_or_else(fresh),
                 lock: None,
             };
         };
-        let file = state.join(FILE);
-        let kept = checksummed::read(&file).ok().flatten();
-        let kept = kept.and_then(|body| String::from_utf8(body).ok());
-        let id = kept.filter(|id| is_instance(id)).unwrap_or_else(|| {
+        let id = kept(&file).unwrap_or_else(|| {
             let id = fresh();
             keep(state, &id);
             id
@@ -48,6 +49,12 @@ impl Identity {
 pub(super) fn keep(state: &Path, id: &str) {
     // Without it, the next start has another one.
     let _ = checksummed::write(&state.join(FILE), id.as_bytes());
+}
+
+/// The id in a file, if there is one.
+fn kept(file: &Path) -> Option<String> {
+    let kept = checksummed::read(file).ok().flatten()?;
+    String::from_utf8(kept).ok().filter(|id| is_instance(id))
 }
 
 /// Takes the lock, if it is free.
@@ -91,15 +98,18 @@ mod tests {
     fn an_id_is_kept_and_belongs_to_one_process() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
-        let first = Identity::of(&state);
-        let beside = Identity::of(&state);
+        let of = |arrival| Identity::of(&state, arrival);
+        let first = of(Arrival::Own);
+        let beside = of(Arrival::Own);
         assert!(is_instance(&first.id) && is_instance(&beside.id));
         assert_ne!(first.id, beside.id);
         assert!(first.lock.is_some() && beside.lock.is_none());
+        let after = of(Arrival::Upgrade);
+        assert_eq!((&after.id, after.lock.is_some()), (&first.id, false));
         let id = first.id.clone();
         drop(first);
-        assert_eq!(Identity::of(&state).id, id);
+        assert_eq!(of(Arrival::Own).id, id);
         std::fs::write(state.join(FILE), "damaged").unwrap();
-        assert!(is_instance(&Identity::of(&state).id));
+        assert!(is_instance(&of(Arrival::Upgrade).id));
     }
 }

@@ -48,7 +48,7 @@ use waypost_fleet::view::View;
 
 use self::look::Settling;
 use self::presence::Presence;
-use super::{Availability, CountsWanted, Known, Round, Served};
+use super::{Arrival, Availability, CountsWanted, Known, Round, Served};
 use crate::log;
 
 /// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
@@ -130,8 +130,8 @@ impl Drop for Fleet {
 impl Fleet {
     /// A fleet under `prefix`. Its tasks begin to speak with etcd, and nothing is waited for. `state` is the directory that keeps
     /// what the fleet was last.
-    pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path) -> Self {
-        let identity = identity::Identity::of(state);
+    pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path, arrival: Arrival) -> Self {
+        let identity = identity::Identity::of(state, arrival);
         let kept = cache::read(&prefix, state);
         let (mut replica, known) = match kept.replica {
             Some(replica) => (replica, Known::Cached),

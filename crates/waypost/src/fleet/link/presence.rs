@@ -206,7 +206,9 @@ impl<'a> Held<'a> {
         self.is_put_off = true;
         let view = self.shared.view();
         let known = view.instances.get(&*self.id).map(|known| &*known.value);
-        if let Some((known, wanted)) = known.zip(wanted)
+        // Under this lease, the first comes at once: another process may have written what is there.
+        if self.written.is_some()
+            && let Some((known, wanted)) = known.zip(wanted)
             && (&known.canary, known.healthy, &known.errors)
                 == (&wanted.canary, wanted.healthy, &wanted.errors)
         {

@@ -21,7 +21,7 @@ use waypost_fleet::record::revision::Draft;
 use waypost_fleet::view::View;
 
 use super::Fleet;
-use crate::fleet::{Availability, Known, ProposeError};
+use crate::fleet::{Arrival, Availability, Known, ProposeError};
 
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ impl Bench {
     fn fleet(&self, state: &str) -> Fleet {
         let prefix: Prefix = "/waypost/prod".parse().unwrap();
         let state = self.directory.path().join(state);
-        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state)
+        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, Arrival::Own)
     }
 
     async fn put(&self, key: &str, value: &str) {

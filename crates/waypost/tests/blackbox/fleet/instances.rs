@@ -128,3 +128,29 @@ fn commands_wait_for_all_instances_or_name_those_that_do_not_obey() {
     assert!(dialed.stderr.contains(&expected), "{}", dialed.stderr);
     two.signal(Signal::CONT);
 }
+
+#[test]
+fn upgraded_instance_is_the_same_one() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    let (id, _) = ids(&one);
+    let (other, _) = ids(&two);
+    wait_for_body(&one, "a");
+    let upgraded = one.command(&["upgrade", "--format", "json"]).expect(0).json();
+    wait_for("the new process in the fleet", || {
+        let fleet = two.admin_json("/api/v1/fleet");
+        let instances = fleet["instances"].as_array()?;
+        let ids: Vec<&str> = instances
+            .iter()
+            .filter_map(|instance| instance["id"].as_str())
+            .collect();
+        let record = etcd.get(&format!("instances/{id}"))?;
+        let record: Value = serde_json::from_str(&record).ok()?;
+        let is_same = ids.len() == 2 && ids.contains(&&*id) && ids.contains(&&*other);
+        (is_same && record["pid"] == upgraded["pid"] && fleet["leader"].is_string()).then_some(())
+    });
+    assert_eq!(ids(&one).0, id);
+    assert_eq!(dial_to_b(&one).status(), 200);
+    wait_for_body(&two, "b");
+}
