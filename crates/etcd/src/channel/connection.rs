@@ -1,5 +1,6 @@
 //! A connection to one member.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -136,10 +137,11 @@ impl Connection {
         };
         let request = StatusRequest {}.encode_to_vec().into();
         match self.unary(StatusRequest::PATH, request, &terms).await {
-            Err(status) if std::error::Error::source(&status).is_some() => {
-                Err(ConnectError::NoAnswer(status.message().to_owned()))
-            }
-            _ => Ok(()),
+            Err(status) => match status.source() {
+                Some(source) => Err(ConnectError::NoAnswer(cause(source))),
+                None => Ok(()),
+            },
+            Ok(_) => Ok(()),
         }
     }
 
@@ -181,6 +183,15 @@ impl Connection {
         Grpc::with_origin(self.line.clone(), self.origin.clone())
             .max_decoding_message_size(self.response_bytes_max)
     }
+}
+
+/// The first cause of an error: a member refuses a certificate when the connection is there already.
+fn cause(error: &dyn Error) -> String {
+    let mut first = error;
+    while let Some(source) = first.source() {
+        first = source;
+    }
+    first.to_string()
 }
 
 impl Terms {
