@@ -249,6 +249,7 @@ fn three_machines_are_a_fleet_by_the_files_and_commands_of_the_document() {
         &["dial", "split", "a=70", "b=30", "--wait"][..],
         &["drain", "a", "127.0.0.1:1", "--wait"],
         &["drain", "a", "127.0.0.1:1", "--undo", "--wait"],
+        &["rollout", "status"],
         &["status"],
         &["fleet"],
     ] {
@@ -278,6 +279,11 @@ fn three_machines_are_a_fleet_by_the_files_and_commands_of_the_document() {
     }
     setup
         .at(&instances[0].gateway, &["rollback", "1", "--wait"])
+        .expect(0);
+
+    // There is no canary, so that nothing ends.
+    setup
+        .etcdctl("waypost:g", &["del", "/waypost/prod/canary"])
         .expect(0);
 
     // Backup, and back to files.

@@ -13,7 +13,7 @@ use crate::wait::wait_or_else;
 const VARIABLE: &str = "WAYPOST_TEST_INSTANCES";
 
 /// Their number without it.
-const INSTANCES: usize = 16;
+const INSTANCES: usize = 20;
 
 /// Figures of etcd that are shown, with their names there.
 const FIGURES: [(&str, &str); 3] = [

@@ -32,7 +32,7 @@ enum Change {
 /// The fate of a change, by its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// With the number of its revision, if it is a config.
+    /// With the number of its revision, if it is a config that the instance obeys.
     Acknowledged(Option<u64>),
     Refused,
     Unknown,
@@ -120,8 +120,13 @@ fn config_of(marker: u64) -> String {
 fn fate(answer: &Message) -> Fate {
     match answer.status() {
         200 => Fate::Acknowledged(answer.json()["revision"].as_u64()),
-        503 if answer.json()["outcome"] == "unknown" => Fate::Unknown,
-        409 | 412 | 503 => Fate::Refused,
+        503 => match answer.json()["outcome"].as_str() {
+            Some("unknown") => Fate::Unknown,
+            // The instance has not heard of it yet.
+            Some("acknowledged") => Fate::Acknowledged(None),
+            _ => Fate::Refused,
+        },
+        409 | 412 => Fate::Refused,
         status => panic!("{status}: {}", answer.text()),
     }
 }
@@ -262,8 +267,9 @@ fn check_configs(history: &History, tried: &[Vec<Tried>]) -> u64 {
             .iter()
             .position(|write| marker(write) == Some(wanted))
             .unwrap();
+        let Some(number) = number else { continue };
         // The revision was made in the same transaction.
-        let key = format!("revisions/{}", number.expect("a number"));
+        let key = format!("revisions/{number}");
         let revision = history.of_key(&key).next().expect("the revision");
         assert_eq!(revision.at, configs[place].at, "{key}");
         assert!(

@@ -142,6 +142,9 @@ fn instances_show_certificates_and_obey_what_their_roles_allow() {
     assert_eq!(text, config().replace("one", "two"));
 }
 
+/// A name, the authority and the client's certificate, the options, the address, and a part of the error.
+type Case<'a> = (&'a str, &'a str, &'a Pair, &'a [&'a str], &'a str, &'a str);
+
 #[test]
 fn mistakes_on_the_way_to_etcd_are_told() {
     let authority = Authority::new();
@@ -159,7 +162,7 @@ fn mistakes_on_the_way_to_etcd_are_told() {
     let prod = url(PRODUCTION);
     let [foreign, plain] = [url("/waypost/test"), format!("etcd://{members}{PRODUCTION}")];
     let without = ["--ca", "ca.pem", "--user-file", "waypost"];
-    let cases: [(&str, &str, &Pair, &[&str], &str, &str); 7] = [
+    let cases: [Case<'_>; 7] = [
         ("authority", other, &good, &all, &prod, "invalid peer certificate"),
         ("certificate", ca, &strange, &all, &prod, "certificate"),
         ("time", ca, &past, &all, &prod, "certificate"),
