@@ -22,6 +22,8 @@ pub(super) struct Identity {
     pub(super) id: String,
     /// The lock of the id that the directory keeps; `None` if another process has it, or it cannot be kept.
     pub(super) lock: Option<File>,
+    /// True if it is that of a process which has the lock until its end.
+    pub(super) is_inherited: bool,
 }
 
 impl Identity {
@@ -32,6 +34,7 @@ impl Identity {
         let Some(lock) = lock(state) else {
             let kept = kept(&file).filter(|_| arrival == Arrival::Upgrade);
             return Self {
+                is_inherited: kept.is_some(),
                 id: kept.unwrap_or_else(fresh),
                 lock: None,
             };
@@ -41,7 +44,11 @@ impl Identity {
             keep(state, &id);
             id
         });
-        Self { id, lock: Some(lock) }
+        Self {
+            id,
+            lock: Some(lock),
+            is_inherited: false,
+        }
     }
 }
 
@@ -106,6 +113,7 @@ mod tests {
         assert!(first.lock.is_some() && beside.lock.is_none());
         let after = of(Arrival::Upgrade);
         assert_eq!((&after.id, after.lock.is_some()), (&first.id, false));
+        assert!(after.is_inherited && !beside.is_inherited);
         let id = first.id.clone();
         drop(first);
         assert_eq!(of(Arrival::Own).id, id);

@@ -22,6 +22,7 @@ mod sweep;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -75,6 +76,8 @@ struct Shared {
     id: Mutex<Arc<str>>,
     /// The state directory, if it keeps the id.
     keeps_id: Option<PathBuf>,
+    /// The lock of the id, once the process that had it is none of the fleet.
+    inherited: Mutex<Option<File>>,
     picture: watch::Sender<Picture>,
     /// The record of this instance.
     standing: watch::Sender<Option<InstanceRecord>>,
@@ -148,6 +151,7 @@ impl Fleet {
             prefix,
             id: Mutex::new(identity.id.as_str().into()),
             keeps_id: identity.lock.is_some().then(|| state.to_owned()),
+            inherited: Mutex::default(),
             picture: watch::Sender::new(Picture {
                 number: 0,
                 view: replica.view(),
@@ -173,10 +177,11 @@ impl Fleet {
         });
         // One question at a time.
         let (counts, wanted) = mpsc::channel(1);
+        let predecessor = identity.is_inherited.then(|| state.into());
         let tasks = vec![
             tokio::spawn(counts::keep(Arc::clone(&shared), wanted)),
             tokio::spawn(follow::follow(Arc::clone(&shared), replica)),
-            tokio::spawn(presence::keep(Arc::clone(&shared))),
+            tokio::spawn(presence::keep(Arc::clone(&shared), predecessor)),
             tokio::spawn(sweep::keep(Arc::clone(&shared))),
             tokio::spawn(cache::keep(Arc::clone(&shared), state.into(), identity)),
         ];
@@ -335,6 +340,8 @@ impl Fleet {
         for task in &self.tasks {
             task.abort();
         }
+        // A process that takes over waits for it.
+        drop(lock(&self.shared.inherited).take());
         let lease = *self.shared.lease.borrow();
         if let Some(lease) = lease {
             // If etcd does not answer, it ends by itself.

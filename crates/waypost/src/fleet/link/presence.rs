@@ -3,6 +3,7 @@
 //! The lease is renewed at a third of its time. The time that it certainly still has is counted from before the renewal, so a
 //! process that stood still knows from its clock that it may be no leader any more, before etcd tells it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use waypost_fleet::record::Record;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::store::StoreRevision;
 
-use super::{Picture, Shared};
+use super::{Picture, Shared, identity};
 use crate::fleet::Known;
 use crate::log;
 
@@ -82,8 +83,21 @@ enum Attached {
     Candidate,
 }
 
-/// Keeps the instance present, until the task is ended.
-pub(super) async fn keep(shared: Arc<Shared>) {
+/// The interval of looking if the process that an instance takes over from is gone.
+const TAKE_OVER: Duration = Duration::from_millis(50);
+
+/// Keeps the instance present, until the task is ended. If `predecessor` is given, another process has its id as long as it
+/// has the lock in that state directory.
+pub(super) async fn keep(shared: Arc<Shared>, predecessor: Option<Box<Path>>) {
+    if let Some(state) = predecessor {
+        let lock = loop {
+            match identity::lock(&state) {
+                Some(lock) => break lock,
+                None => sleep(TAKE_OVER).await,
+            }
+        };
+        *super::lock(&shared.inherited) = Some(lock);
+    }
     let client = shared.client.with_deadline(DEADLINE);
     let mut is_again = false;
     let mut failures = 0;

@@ -64,6 +64,8 @@ struct Subject {
 /// Writes what is kept when it has changed, until the task is ended.
 pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identity) {
     let mut lock = identity.lock;
+    // An inherited one comes from where it is waited for.
+    let may_lock = !identity.is_inherited;
     let mut writer = Writer::new(&state);
     let mut pictures = shared.picture.subscribe();
     let mut serving = shared.served.subscribe();
@@ -85,11 +87,12 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
             continue;
         }
         let directory = state.clone();
-        let held = lock.take();
+        let held = lock.take().or_else(|| super::lock(&shared.inherited).take());
         let served = subject.served.clone();
         let write = move || {
             // Another process that has the state writes it.
-            let Some(lock) = held.or_else(|| identity::lock(&directory)) else {
+            let free = || may_lock.then(|| identity::lock(&directory)).flatten();
+            let Some(lock) = held.or_else(free) else {
                 return (None, writer, Ok(()));
             };
             let written = writer.write(&picture.view, served.as_ref());
