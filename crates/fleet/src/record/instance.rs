@@ -54,9 +54,6 @@ pub struct InstanceRecord {
     pub errors: Vec<InstanceErrorRecord>,
 }
 
-/// The longest reason for which an instance is not healthy.
-const UNHEALTHY_BYTES_MAX: usize = 4000;
-
 /// Something that an instance could not obey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceErrorRecord {
@@ -76,9 +73,6 @@ impl Record for InstanceRecord {
         if let Some(admin) = &self.admin {
             name(admin, "admin")?;
         }
-        if let Some(unhealthy) = &self.unhealthy {
-            at_most(unhealthy.as_bytes(), UNHEALTHY_BYTES_MAX, "unhealthy")?;
-        }
         if let Some(host) = &self.host {
             short(host, HOST_BYTES_MAX, "host")?;
         }
@@ -86,6 +80,9 @@ impl Record for InstanceRecord {
     }
 
     fn clean(&mut self) {
+        if let Some(unhealthy) = &mut self.unhealthy {
+            clean_sentence(unhealthy);
+        }
         self.errors
             .iter_mut()
             .for_each(|error| clean_sentence(&mut error.why));
