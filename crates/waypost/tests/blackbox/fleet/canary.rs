@@ -304,8 +304,11 @@ fn weights_that_a_rollout_goes_to_are_not_tried() {
         "{}",
         refused.text()
     );
-    let started = one.admin("POST", "/api/v1/routes/users/rollout", JSON, "{}");
-    assert_eq!(started.status(), 200, "{}", started.text());
+    // It is refused until the instance leads.
+    wait_for("a rollout", || {
+        let started = one.admin("POST", "/api/v1/routes/users/rollout", JSON, "{}");
+        (started.status() == 200).then_some(())
+    });
     let refused = one.admin("PUT", path, YAML, Config::new().all_to(&a).as_ref());
     assert_eq!(refused.status(), 409, "{}", refused.text());
     assert!(
