@@ -17,6 +17,9 @@ use crate::remote::client::segment;
 /// The time that a leader gets to answer: less than this instance's own client waits.
 const TIMEOUT: Duration = Duration::from_secs(50);
 
+/// The wait for a leader, where there is none: an election takes no longer, unless a lease has to end.
+const LEADER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The beginning of the paths of routes.
 const PATH: &str = "/api/v1/routes";
 
@@ -149,7 +152,8 @@ fn ask<T: DeserializeOwned + Send + 'static>(shared: Arc<Shared>, question: Ques
 }
 
 async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Result<T, Problem> {
-    let view = shared.view();
+    let view = shared.led_view(LEADER_PATIENCE).await;
+    let view = view.map_err(|error| error.problem())?;
     let Some(leader) = view.leader() else {
         return Err(Problem::store_away("no instance leads the fleet right now"));
     };

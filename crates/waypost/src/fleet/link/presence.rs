@@ -67,6 +67,8 @@ struct Held<'a> {
     /// The value of the instance's key as it was written, and when.
     written: Option<(Vec<u8>, Revision)>,
     write_at: Instant,
+    /// When it may enter the election, or leave it.
+    election_at: Instant,
     /// True once the next write is put off.
     is_put_off: bool,
     candidate: Option<Candidate>,
@@ -142,6 +144,7 @@ impl<'a> Held<'a> {
             renew_at: began + granted.ttl / 3,
             written: None,
             write_at: began,
+            election_at: began,
             is_put_off: false,
             candidate: None,
             candidacy: None,
@@ -176,8 +179,16 @@ impl<'a> Held<'a> {
         }
         self.look(&picture);
         let value = wanted.as_ref().map(Record::to_value);
-        let may_lead = self.may_lead(wanted.as_ref());
+        let is_alone = self.is_alone(&picture);
+        // Among others it leads once it has said what it obeys.
+        let may_lead = wanted
+            .as_ref()
+            .map_or(is_alone, |own| may_lead(&picture.view, &self.id, own));
         let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
+        let has_to_move = match self.candidate.is_some() {
+            true => !may_lead,
+            false => may_lead && (self.written.is_some() || is_alone),
+        };
         let now = Instant::now();
         if !is_written && !self.is_put_off {
             self.put_off(wanted.as_ref(), now);
@@ -189,18 +200,18 @@ impl<'a> Held<'a> {
             && now >= self.write_at
         {
             self.write(value).await?;
-        } else if self.candidate.is_some() != may_lead && now >= self.write_at && is_written {
+        } else if has_to_move && now >= self.election_at {
             match may_lead {
                 true => self.enter().await?,
                 false => self.resign().await?,
             }
         } else {
-            let is_due = !is_written || self.candidate.is_some() != may_lead;
-            let due = if is_due {
-                self.renew_at.min(self.write_at)
-            } else {
-                self.renew_at
-            };
+            let write_at = (!is_written).then_some(self.write_at);
+            let election_at = has_to_move.then_some(self.election_at);
+            let due = write_at
+                .into_iter()
+                .chain(election_at)
+                .fold(self.renew_at, Instant::min);
             tokio::select! {
                 _ = standing.changed() => {}
                 _ = pictures.changed() => {}
@@ -210,9 +221,10 @@ impl<'a> Held<'a> {
         Some(())
     }
 
-    /// Returns true if this instance may lead, once it has said what it obeys.
-    fn may_lead(&self, wanted: Option<&InstanceRecord>) -> bool {
-        wanted.is_some_and(|own| may_lead(&self.shared.view(), &self.id, own))
+    /// Returns true if no other instance lives.
+    fn is_alone(&self, picture: &Picture) -> bool {
+        let mut ids = picture.view.instances.keys();
+        picture.known == Known::Read && ids.all(|id| **id == *self.id)
     }
 
     /// Puts off what no one waits for, so that not all instances write at once after a change that all obey.
@@ -363,7 +375,11 @@ impl<'a> Held<'a> {
                 (None, LEASE / 2)
             }
         };
-        self.write_at = Instant::now() + pause;
+        let due = match attached {
+            Attached::Instance => &mut self.write_at,
+            Attached::Candidate => &mut self.election_at,
+        };
+        *due = Instant::now() + pause;
         self.show();
         Some(done)
     }

@@ -71,22 +71,9 @@ impl Fleet {
     /// # Errors
     /// There is none for all this time.
     pub(crate) async fn leader(&self, patience: Duration) -> Result<Fence, ProposeError> {
-        let mut pictures = self.shared.picture.subscribe();
-        let there = pictures.wait_for(|picture| picture.view.leader().is_some());
-        let leader = match timeout(patience, there).await {
-            Ok(Ok(picture)) => picture.view.leader(),
-            _ => None,
-        };
-        leader.map(|leader| leader.fence).ok_or_else(|| {
-            // Who may not write its key in etcd cannot lead.
-            let troubles = self.shared.presence.borrow().troubles.join("; ");
-            let why = if troubles.is_empty() {
-                "; try again in some seconds".to_owned()
-            } else {
-                format!(": {troubles}")
-            };
-            ProposeError::NoLeader(why)
-        })
+        let view = self.shared.led_view(patience).await?;
+        let leader = view.leader().map(|leader| leader.fence);
+        leader.ok_or_else(|| ProposeError::NoLeader(String::new()))
     }
 
     /// Begins a turn of the control. It may have a hundred proposals, one after the other, and does nothing else meanwhile: once
@@ -107,6 +94,24 @@ impl Fleet {
 }
 
 impl Shared {
+    /// A view with a leader, as soon as there is one.
+    ///
+    /// # Errors
+    /// There is none for all this time.
+    pub(super) async fn led_view(&self, patience: Duration) -> Result<Arc<View>, ProposeError> {
+        let mut pictures = self.picture.subscribe();
+        let there = pictures.wait_for(|picture| picture.view.leader().is_some());
+        if let Ok(Ok(picture)) = timeout(patience, there).await {
+            return Ok(Arc::clone(&picture.view));
+        }
+        // Who may not write its key in etcd cannot lead.
+        let troubles = self.presence.borrow().troubles.join("; ");
+        Err(ProposeError::NoLeader(match troubles.is_empty() {
+            true => "; try again in some seconds".to_owned(),
+            false => format!(": {troubles}"),
+        }))
+    }
+
     pub(super) fn fence(&self) -> Option<Fence> {
         let (candidate, until) = self.presence.borrow().candidacy.clone()?;
         let picture = self.picture.borrow().clone();

@@ -394,9 +394,8 @@ async fn copy_of_a_state_directory_gets_another_id() {
 async fn who_cannot_obey_leaves_the_lead_to_one_that_does() {
     let bench = Bench::new(1).await;
     bench.put("config/main.yaml", "one").await;
-    let (first, second) = (bench.fleet("a"), bench.fleet("b"));
+    let first = bench.fleet("a");
     first.ready(PATIENCE).await;
-    second.ready(PATIENCE).await;
     let obeying = InstanceRecord {
         obeys: first.view().rules,
         ..record()
@@ -414,6 +413,9 @@ async fn who_cannot_obey_leaves_the_lead_to_one_that_does() {
     // Without one that obeys, someone has to lead.
     first.report(hindered.clone());
     until(&first, "the leader", Fleet::is_leader).await;
+    until(&first, "present", |fleet| fleet.view().instances.len() == 1).await;
+    let second = bench.fleet("b");
+    second.ready(PATIENCE).await;
     second.report(obeying.clone());
     until(&second, "the leader", Fleet::is_leader).await;
     until(&first, "out", |fleet| fleet.view().candidates.len() == 1).await;
@@ -482,13 +484,13 @@ async fn a_proposal_whose_time_is_over_is_not_made() {
     let bench = Bench::new(1).await;
     let fleet = bench.fleet("a");
     fleet.ready(PATIENCE).await;
-    let before = bench.etcd.revision();
     let write = WriteId::new("w1").unwrap();
     let (shared, view) = (&fleet.shared, fleet.view());
     let now = tokio::time::Instant::now();
     let late = super::propose::propose(shared, Arc::clone(&view), &dial(3), &write, now).await;
     assert!(matches!(late, Err(ProposeError::Away(_))), "{late:?}");
-    assert_eq!(bench.etcd.revision(), before);
+    let written = bench.client.get("/waypost/prod/dials/users").await.unwrap();
+    assert_eq!(written, None);
     let proposed = super::propose::propose(shared, view, &dial(3), &write, now + PATIENCE).await;
     assert_eq!(live(&proposed.unwrap().view), Some(3));
 }
@@ -496,6 +498,8 @@ async fn a_proposal_whose_time_is_over_is_not_made() {
 #[tokio::test]
 async fn who_needs_a_leader_waits_for_one_and_is_told_why_there_is_none() {
     let bench = Bench::new(1).await;
+    let other = serde_json::to_string(&record()).unwrap();
+    bench.put("instances/other", &other).await;
     let fleet = bench.fleet("a");
     fleet.ready(PATIENCE).await;
     let none = fleet.leader(Duration::ZERO).await.unwrap_err();
