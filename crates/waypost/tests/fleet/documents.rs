@@ -224,6 +224,7 @@ fn three_machines_are_a_fleet_by_the_files_and_commands_of_the_document() {
             .envs(setup.variables())
             .env("ROOT_PASSWORD", "r")
             .env("GATEWAY_PASSWORD", "g")
+            .env("INSTANCE_PASSWORD", "i")
             .env("READER_PASSWORD", "b"),
     )
     .expect(0);

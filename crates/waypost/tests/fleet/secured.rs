@@ -43,6 +43,7 @@ fn make_roles(cluster: &Cluster) -> Output {
             .envs(cluster.variables())
             .env("ROOT_PASSWORD", "r")
             .env("GATEWAY_PASSWORD", "g")
+            .env("INSTANCE_PASSWORD", "i")
             .env("READER_PASSWORD", "b"),
     )
 }
@@ -54,6 +55,7 @@ fn place(directory: &Path, ca: &str, client: &Pair) {
         ("client.pem", &client.cert),
         ("client.key", &client.key),
         ("waypost", "waypost:g\n"),
+        ("instance", "waypost-instance:i\n"),
         ("reader", "waypost-reader:b\n"),
         ("wrong", "waypost:guess\n"),
     ] {
@@ -140,6 +142,44 @@ fn instances_show_certificates_and_obey_what_their_roles_allow() {
     waypost_in(directory.path(), &export).expect(0);
     let text = fs::read_to_string(directory.path().join("out/waypost.yaml")).unwrap();
     assert_eq!(text, config().replace("one", "two"));
+}
+
+#[test]
+fn instances_that_only_read_the_config_leave_it_to_operators() {
+    let authority = Authority::new();
+    let mut cluster = secured(&authority);
+    let key = format!("{PRODUCTION}/config/waypost.yaml");
+    cluster.user = Some("waypost-instance:i".to_owned());
+    assert_ne!(cluster.try_etcdctl(&["put", &key, "x"]).code, 0);
+    cluster.user = Some("waypost:g".to_owned());
+    cluster.etcdctl(&["put", &key, &config()]);
+    let url = format!("https://{}{PRODUCTION}", cluster.endpoints());
+    let one = instance(&authority, &url, "instance");
+    let two = instance(&authority, &url, "instance");
+    for instance in [&one, &two] {
+        instance.wait_for_hello("one");
+        instance.wait_until_well(2);
+    }
+    let refused = one.apply_if(&config().replace("one", "two"), "*");
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    let named = format!("etcd: permission denied: write {key}");
+    assert!(refused.text().contains(&named), "{}", refused.text());
+    // The leader makes a revision of what an operator puts.
+    cluster.etcdctl(&["put", &key, &config().replace("one", "three")]);
+    for instance in [&one, &two] {
+        instance.wait_for_hello("three");
+    }
+    wait_for("the second revision", || {
+        let fleet = one.gateway.admin_json("/api/v1/fleet");
+        (fleet["revision"] == 2).then_some(())
+    });
+    assert_eq!(two.dial(30).status(), 200);
+    one.wait_for_weight(30);
+    for drained in [true, false] {
+        assert_eq!(one.drain("a", drained).status(), 200);
+    }
+    one.wait_until_well(2);
+    two.wait_until_well(2);
 }
 
 /// A name, the authority and the client's certificate, the options, the address, and a part of the error.
