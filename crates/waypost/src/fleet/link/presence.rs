@@ -88,17 +88,29 @@ enum Attached {
 /// The interval of looking if the process that an instance takes over from is gone.
 const TAKE_OVER: Duration = Duration::from_millis(50);
 
+/// The time that the process before gets to end what it is in the fleet, which it does first.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(60);
+
 /// Keeps the instance present, until the task is ended. If `predecessor` is given, another process has its id as long as it
 /// has the lock in that state directory.
 pub(super) async fn keep(shared: Arc<Shared>, predecessor: Option<Box<Path>>) {
     if let Some(state) = predecessor {
+        let until = Instant::now() + TAKE_OVER_MAX;
         let lock = loop {
             match identity::lock(&state) {
-                Some(lock) => break lock,
-                None => sleep(TAKE_OVER).await,
+                None if Instant::now() < until => sleep(TAKE_OVER).await,
+                lock => break lock,
             }
         };
-        *super::lock(&shared.inherited) = Some(lock);
+        if lock.is_none() {
+            let before = shared.id();
+            let fresh = shared.take_fresh_id();
+            log::warn(format_args!(
+                "the id {before} belongs to another process, or its lock in `{}` cannot be had: this instance is {fresh} from now on",
+                state.display()
+            ));
+        }
+        *super::lock(&shared.inherited) = lock;
     }
     let client = shared.client.with_deadline(DEADLINE);
     let mut is_again = false;
@@ -180,10 +192,12 @@ impl<'a> Held<'a> {
         self.look(&picture);
         let value = wanted.as_ref().map(Record::to_value);
         let is_alone = self.is_alone(&picture);
-        // Among others it leads once it has said what it obeys.
-        let may_lead = wanted
-            .as_ref()
-            .map_or(is_alone, |own| may_lead(&picture.view, &self.id, own));
+        let is_refused = self.refused[Attached::Instance as usize].is_some();
+        // Among others it leads once it has said what it obeys, and while it may say so.
+        let may_lead = (is_alone || !is_refused)
+            && wanted
+                .as_ref()
+                .map_or(is_alone, |own| may_lead(&picture.view, &self.id, own));
         let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
         let has_to_move = match self.candidate.is_some() {
             true => !may_lead,

@@ -206,7 +206,7 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal, until: Instant) ->
         Err(error @ Error::OutcomeUnknown { .. }) => {
             return Err(unknown(shared, proposal, error.to_string()));
         }
-        Err(Error::NoSpace) => return after_no_space(shared, proposal).await,
+        Err(Error::NoSpace) => return after_no_space(shared, proposal, until).await,
         Err(Error::Unavailable { reason }) => return Err(ProposeError::Away(reason)),
         Err(error) => return Err(refused(error)),
     };
@@ -228,8 +228,12 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal, until: Instant) ->
 }
 
 /// The outcome of a proposal that etcd has answered by being full: it says so of the last write that it carries out, too.
-async fn after_no_space(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, ProposeError> {
-    let Some(view) = outcome::fresh_view(shared).await else {
+async fn after_no_space(
+    shared: &Arc<Shared>,
+    proposal: &Proposal,
+    until: Instant,
+) -> Result<Done, ProposeError> {
+    let Ok(Some(view)) = timeout_at(until, outcome::fresh_view(shared)).await else {
         return Err(unknown(shared, proposal, Error::NoSpace.to_string()));
     };
     match proposal.outcome(&view) {
