@@ -181,8 +181,9 @@ impl Control {
         let activated = activated.map_err(not_activated)?;
         let tried = self.tries();
         if let Some(part) = &mut self.part {
-            part.canaries.health = Health::new(tried, known);
-            part.canaries.before = Some(goes_back_to);
+            part.canaries.health = Health::new(tried.clone(), known);
+            // The trial may be over already.
+            part.canaries.before = tried.is_some().then_some(goes_back_to);
         }
         self.mark_on_disk(&texts);
         self.report_state();

@@ -203,6 +203,7 @@ impl Control {
         turnings: Vec<Turning>,
         by: &str,
     ) -> Result<Vec<Dialed>, Problem> {
+        self.expect_config_of_all()?;
         let dials = self.state.dials.clone();
         self.turn_with(claimed, generation, dials, turnings, by).await
     }

@@ -49,6 +49,7 @@ impl Control {
     ) -> Result<Drained, Problem> {
         // What another gateway has stored is taken over first.
         let claimed = self.claim_state().await;
+        self.expect_config_of_all()?;
         let generation = self.gateway.generation();
         let mut services = generation.services().iter();
         let state = services

@@ -127,7 +127,8 @@ impl Control {
     /// Has deleted what has ended with the config in force, if that is for this instance to say. Dials of rollouts under way go on
     /// in the words of that config, where it came without them.
     pub(super) async fn sweep(&mut self) {
-        if !self.is_in_charge() || !self.is_of_all(&self.active) {
+        // Drains may be of endpoints that a canary has.
+        if !self.is_in_charge() || !self.is_of_all(&self.active) || self.canary_under_way().is_some() {
             return;
         }
         let generation = self.gateway.generation();

@@ -153,7 +153,8 @@ impl Control {
     /// Sets dials and drains of a generation with these texts. Where a fleet has another config by now, those that belong to
     /// that one wait for it.
     pub(super) fn apply_dials(&self, generation: &Generation, texts: &Texts) {
-        match self.is_wanted(texts) {
+        // While that config has no revision, such as one with errors, nothing has ended with it.
+        match self.is_wanted(texts) || self.unobeyed().is_none() {
             true => self.state.dials.apply_to(generation),
             false => self
                 .state
@@ -322,6 +323,24 @@ impl Control {
             Some((shared, texts)) if shared.number_of(&texts).is_some() => texts,
             _ => self.active.clone(),
         }
+    }
+
+    /// Refuses what is about splits and endpoints, which are others at other instances if the fleet has a good config that is not
+    /// in force at this one.
+    pub(super) fn expect_config_of_all(&self) -> Result<(), Problem> {
+        match self.unobeyed() {
+            None => Ok(()),
+            Some(number) => Err(Problem::conflict(format!(
+                "the config of the fleet is revision {number}, which this instance cannot obey; ask one that does"
+            ))),
+        }
+    }
+
+    /// The good config of the fleet that is not in force at this instance, if there is one.
+    fn unobeyed(&self) -> Option<u64> {
+        let shared = self.source.shared()?;
+        let texts = shared.read();
+        shared.number_of(&texts).filter(|_| texts != self.active)
     }
 
     /// The problem of a change of a config that is another one by now.

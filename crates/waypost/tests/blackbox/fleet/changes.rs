@@ -103,6 +103,27 @@ fn dial_and_drain_through_one_instance_act_on_all() {
 }
 
 #[test]
+fn drain_is_taken_back_at_all_while_a_text_is_broken() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    let is_drained = || {
+        let service = two.admin_json("/api/v1/services/b");
+        service["endpoints"][0]["addresses"][0]["state"] == "drained"
+    };
+    one.command(&["drain", "b", &b.url()]).expect(0);
+    wait_for("the drain", || is_drained().then_some(()));
+    etcd.put("broken.yaml", "routes:\n- { name: broken, to: nowhere }\n");
+    for gateway in [&one, &two] {
+        gateway.wait_for_part("there is no service named `nowhere`");
+    }
+    one.command(&["drain", "b", &b.url(), "--undo"]).expect(0);
+    wait_for("the end of the drain", || (!is_drained()).then_some(()));
+}
+
+#[test]
 fn second_of_two_operators_is_told_the_weights_in_force() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));

@@ -89,6 +89,21 @@ fn dial_that_ended_with_a_config_stays_where_that_config_is_not_in_force() {
     assert_eq!(two.dial("other", &json!({ "a": 0, "b": 100 })).status(), 200);
     wait_for("the dial", || (live(&one) == live(&two)).then_some(()));
     assert_eq!(body(&one), "b");
+    // Those that are made there would mean another split or endpoint at the others.
+    let drained = json!({ "endpoint": a.url(), "drained": true }).to_string();
+    for refused in [
+        one.dial("users", &json!({ "a": 50, "b": 50 })),
+        one.admin("PUT", "/api/v1/services/a/drain", JSON, &drained),
+    ] {
+        assert_eq!(refused.status(), 409, "{}", refused.text());
+        assert!(
+            refused
+                .text()
+                .contains("revision 2, which this instance cannot obey"),
+            "{}",
+            refused.text()
+        );
+    }
     two.command(&["dial", "other", "--reset"]).expect(0);
     wait_for("the reset", || (live(&one) == before).then_some(()));
     assert_eq!(body(&one), "b");
