@@ -22,11 +22,13 @@ use crate::test_case::TestCase;
 use crate::token::KeySource;
 
 pub mod access;
+pub mod acme;
 pub mod admin;
 pub mod auth;
 pub mod balance;
 pub mod builder;
 pub mod certificate_files;
+pub mod certificate_source;
 pub mod cors;
 pub mod difference;
 pub mod duration;

@@ -26,6 +26,8 @@ use waypost_tls::served::Served;
 use waypost_tls::server::ServerTls;
 use waypost_upstream::service::ServiceState;
 
+use crate::challenges::Challenges;
+
 /// A plan, compiled and numbered. A request sees one generation from its head to its last byte.
 #[derive(Debug)]
 pub struct Generation {
@@ -50,6 +52,8 @@ pub struct Generation {
     next_listener: u32,
     /// The beginning of the time of rate limits, for all generations.
     epoch: Instant,
+    /// The challenges that are answered, in all generations.
+    challenges: Arc<Challenges>,
 }
 
 /// Contents of the files that a plan names: certificates and keys of listeners and services, and error pages.
@@ -119,6 +123,7 @@ impl Generation {
             key_asks: HashMap::new(),
             next_listener,
             epoch: Instant::now(),
+            challenges: Arc::default(),
         })
     }
 
@@ -219,6 +224,7 @@ impl Generation {
         self.serial = before.serial + 1;
         self.next_listener = before.next_listener;
         self.epoch = before.epoch;
+        self.challenges = Arc::clone(&before.challenges);
         self.compiled.keep_buckets(&before.compiled);
         let plan = self.compiled.plan();
         for (id, listener) in self.listeners.iter_mut().zip(plan.listeners()) {
@@ -264,6 +270,11 @@ impl Generation {
     /// The compiled plan, with the live splits.
     pub fn compiled(&self) -> &Compiled {
         &self.compiled
+    }
+
+    /// The challenges that are answered, which outlive the generation.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Explains the decision for a request.

@@ -4,6 +4,7 @@
 //! bottom:
 //!
 //! - [`priority`]: scheduling priorities of threads; [`thread`]: threads with a runtime of their own
+//! - [`challenges`]: challenges of an authority that issues certificates
 //! - [`generation`]: a compiled and numbered plan with the state of its services
 //! - [`observe`]: metrics, the access log, messages for operators
 //! - `local`: state shared by the tasks of one worker
@@ -15,6 +16,7 @@
 //! - [`gateway`]: control: start, apply a generation, drain
 //! - [`limits`]: limits that cannot be configured
 
+pub mod challenges;
 mod connection;
 mod exchange;
 pub mod gateway;

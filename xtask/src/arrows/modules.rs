@@ -89,7 +89,7 @@ const FLOORS: [(&str, &[&[&str]]); 5] = [
     (
         "proxy",
         &[
-            &["priority", "thread"],
+            &["challenges", "priority", "thread"],
             &["generation", "verifier"],
             &["observe"],
             &["local"],

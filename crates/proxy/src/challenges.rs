@@ -1,0 +1,89 @@
+//! Challenges by which an authority finds out whether the gateway answers for a host, before it issues a certificate
+//! (RFC 8555 §8).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+
+/// A challenge that is answered, over HTTP (RFC 8555 §8.3) and in TLS (RFC 8737) alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// The host, in lower case.
+    pub host: Box<str>,
+    /// The authority's token.
+    pub token: Box<str>,
+    /// The response: the token and the thumbprint of the account's key.
+    pub key_authorization: Box<str>,
+}
+
+/// The challenges that are answered now, on every listener.
+#[derive(Debug, Default)]
+pub struct Challenges {
+    /// True while there is one. The rest is not looked at otherwise.
+    any: AtomicBool,
+    /// By host; orders under way at the same time may have one each.
+    by_host: ArcSwap<HashMap<Box<str>, Vec<Challenge>>>,
+}
+
+impl Challenges {
+    /// Replaces all challenges.
+    pub fn set(&self, challenges: impl IntoIterator<Item = Challenge>) {
+        let mut by_host: HashMap<Box<str>, Vec<Challenge>> = HashMap::new();
+        for challenge in challenges {
+            let of_host = by_host.entry(challenge.host.clone()).or_default();
+            of_host.push(challenge);
+        }
+        let any = !by_host.is_empty();
+        self.by_host.store(Arc::new(by_host));
+        self.any.store(any, Ordering::Release);
+    }
+
+    /// Returns true if there is a challenge.
+    pub fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// The response to an HTTP challenge with this token.
+    pub fn over_http(&self, host: &str, token: &str) -> Option<Box<str>> {
+        let by_host = self.by_host.load();
+        let mut of_host = by_host.get(host)?.iter();
+        let challenge = of_host.find(|challenge| *challenge.token == *token)?;
+        Some(challenge.key_authorization.clone())
+    }
+
+    /// The latest challenge of a host, for a handshake. An authority asks for one at a time.
+    pub fn in_tls(&self, host: &str) -> Option<Challenge> {
+        self.by_host.load().get(host)?.last().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenge(host: &str, token: &str) -> Challenge {
+        Challenge {
+            host: host.into(),
+            token: token.into(),
+            key_authorization: format!("{token}.thumb").into(),
+        }
+    }
+
+    #[test]
+    fn challenge_is_answered_for_its_host_alone_and_until_it_is_replaced() {
+        let challenges = Challenges::default();
+        assert!(!challenges.any());
+        challenges.set([challenge("a.test", "1"), challenge("a.test", "2")]);
+        assert!(challenges.any());
+        assert_eq!(challenges.over_http("a.test", "1").as_deref(), Some("1.thumb"));
+        assert_eq!(challenges.over_http("a.test", "3"), None);
+        assert_eq!(challenges.over_http("b.test", "1"), None);
+        assert_eq!(challenges.in_tls("a.test"), Some(challenge("a.test", "2")));
+        assert_eq!(challenges.in_tls("b.test"), None);
+        challenges.set([]);
+        assert!(!challenges.any());
+        assert_eq!(challenges.over_http("a.test", "1"), None);
+    }
+}
