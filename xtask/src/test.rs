@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::num::NonZero;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -11,6 +13,12 @@ use crate::command;
 
 /// The variable that seeds property tests.
 const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The variable with the number of tests that run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// The least number of tests that run at once, on however few cores: tests of the binary mostly wait for it.
+const THREADS_MIN: usize = 8;
 
 /// The option that leads to options for test programs.
 const END: &str = "--";
@@ -59,6 +67,10 @@ fn tests(choice: &[&str], arguments: &[String]) -> Command {
     tests.args(command::WORKSPACE).args(choice).args(arguments);
     if env::var_os(SEED).is_none() {
         tests.env(SEED, "1");
+    }
+    if env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        tests.env(THREADS, cores.max(THREADS_MIN).to_string());
     }
     tests
 }
