@@ -3,14 +3,18 @@
 //! The contents of files go in; configurations for handshakes come out. The crate does no I/O, so certificates can be
 //! checked before the first client connects. [`identity`] has certificates with their keys, [`server`] the TLS
 //! configuration of a listener, [`served`] what a client was served, [`client`] the TLS configuration of connections to
-//! services, and [`peer`] verified client certificates.
+//! services, and [`peer`] verified client certificates. For authorities that issue certificates to the gateway itself,
+//! [`request`] has what they are asked with, and [`placeholder`] what is served meanwhile.
 
 pub mod client;
 mod danger;
+pub mod generated;
 pub mod identity;
 pub mod name;
 pub mod peer;
 pub mod pem;
+pub mod placeholder;
+pub mod request;
 mod resolver;
 pub mod served;
 pub mod server;

@@ -1,6 +1,11 @@
-//! Errors in PEM texts.
+//! PEM texts (RFC 7468), and errors in them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem;
+
+/// Characters of base64 in a line (RFC 7468 §2).
+const LINE: usize = 64;
 
 /// A PEM text that cannot be parsed. Unlike the error of the parser, it holds no bytes of the text, which may be those of
 /// a private key.
@@ -31,6 +36,49 @@ impl From<pem::Error> for PemError {
             pem::Error::Base64Decode(_) => Self::Base64,
             pem::Error::NoItemsFound => Self::NoItems,
             _ => Self::Unreadable,
+        }
+    }
+}
+
+/// Writes `der` as a section with this label.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = &*base64;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    #[test]
+    fn lines_end_after_64_characters() {
+        assert_eq!(
+            encode("KEY", b"abc"),
+            "-----BEGIN KEY-----\nYWJj\n-----END KEY-----\n"
+        );
+        for length in [0, 47, 48, 49, 96, 1000] {
+            let der: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let text = encode("CERTIFICATE", &der);
+            let mut lines = text.lines().rev().skip(1);
+            let last = lines.next().unwrap();
+            assert!(last.len() <= LINE, "{text}");
+            assert!(
+                lines.all(|line| line.len() == LINE || line.starts_with("-----BEGIN ")),
+                "{text}"
+            );
+            let read = CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
+            assert_eq!(&*read, der);
         }
     }
 }
