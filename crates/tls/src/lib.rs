@@ -4,8 +4,10 @@
 //! checked before the first client connects. [`identity`] has certificates with their keys, [`server`] the TLS
 //! configuration of a listener, [`served`] what a client was served, [`client`] the TLS configuration of connections to
 //! services, and [`peer`] verified client certificates. For authorities that issue certificates to the gateway itself,
-//! [`request`] has what they are asked with, and [`placeholder`] what is served meanwhile.
+//! [`request`] has what they are asked with, [`challenge`] the handshake that answers for a host, and [`placeholder`] what
+//! is served meanwhile.
 
+pub mod challenge;
 pub mod client;
 mod danger;
 pub mod generated;
