@@ -35,6 +35,9 @@ pub enum QuestionError {
     /// A line break, which would make two requests or two headers of it.
     #[error("{0} has a line break in it")]
     LineBreak(&'static str),
+    /// The config has no listener, as before the first one of a fleet.
+    #[error("the configuration has no listener, so no request comes in")]
+    NoListeners,
     /// There is no such listener.
     #[error("there is no listener `{0}`")]
     NoListener(String),
@@ -121,7 +124,13 @@ impl Question {
     }
 
     /// The position of the listener that it names; `None` when it names none.
+    ///
+    /// # Errors
+    /// There is no such listener, or none at all.
     pub(super) fn listener(&self, compiled: &Compiled) -> Result<Option<usize>, QuestionError> {
+        if compiled.plan().listeners().is_empty() {
+            return Err(QuestionError::NoListeners);
+        }
         let Some(wanted) = &self.listener else {
             return Ok(None);
         };

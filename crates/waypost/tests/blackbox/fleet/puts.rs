@@ -64,8 +64,15 @@ fn instance_on_an_empty_prefix_waits_for_a_config() {
         gateway.wait_for_part("the prefix /waypost/test in etcd is empty");
         let status = gateway.admin_json("/api/v1/status");
         assert_eq!((&status["ok"], &status["revision"]), (&json!(false), &json!(0)));
+        // Nothing is listened on, so there is nothing to compare the first config with.
+        let question = json!({ "method": "GET", "url": "/" }).to_string();
+        let asked = gateway.admin("POST", "/api/v1/explain", JSON, &question);
+        assert_eq!(asked.status(), 422, "{}", asked.text());
     }
     let config = Config::new().all_to(&a);
+    one.place("next.yaml", config.as_ref());
+    let tried = one.command(&["apply", "next.yaml", "--dry-run"]).expect(0);
+    assert!(tried.stdout.contains("it would be accepted"), "{}", tried.stdout);
     let applied = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
     assert_eq!(applied.status(), 200, "{}", applied.text());
     assert_eq!(applied.json()["revision"], 1);
