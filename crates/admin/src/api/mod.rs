@@ -39,8 +39,9 @@ use crate::problem::Problem;
 use crate::state::AppState;
 use crate::ui;
 
-/// Maximum size of a body: slightly above that of a config, so that the config's own limit applies first.
-const BODY_BYTES_MAX: usize = (16 << 20) + (64 << 10);
+/// Maximum size of a body: slightly above that of a config in JSON, where each character may be escaped, so that the config's
+/// own limit applies first.
+pub const BODY_BYTES_MAX: usize = (2 * 16 << 20) + (64 << 10);
 /// Timeout for a response, including the time to read the body.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for an upgrade, which has a timeout of 60 s itself.
@@ -221,8 +222,11 @@ async fn bound(request: Request, next: Next) -> Response {
     // Refuse an announced length early, before the body is sent.
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long").into_response();
+    if let Some(length) = announced.filter(|length| *length > BODY_BYTES_MAX as u64) {
+        let detail = format!(
+            "the body has {length} bytes, and at most {BODY_BYTES_MAX} are taken: a configuration of 16 MiB in JSON"
+        );
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response();
     }
     let limit = match request.uri().path() {
         upgrade::PATH => UPGRADE_TIMEOUT,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use waypost_admin::api::BODY_BYTES_MAX;
 use waypost_admin::api::config::{File, Files};
 use waypost_admin::command::Applied;
 use waypost_config::Kind;
@@ -72,12 +73,7 @@ pub(crate) fn apply(admin: &AdminArgs, path: &Path, way: &Way, format: Format) -
                     hash: None,
                 });
             }
-            client.put(
-                &target,
-                "application/json",
-                Some(&tag),
-                serde_json::to_vec(&files)?,
-            )?
+            client.put(&target, "application/json", Some(&tag), body_of(&files, path)?)?
         }
     };
     match &answer {
@@ -93,6 +89,19 @@ pub(crate) fn apply(admin: &AdminArgs, path: &Path, way: &Way, format: Format) -
         }
         _ => show(answer, format, in_words),
     }
+}
+
+/// The texts in JSON. A gateway closes the connection on a body that is too long, so none is sent.
+fn body_of(files: &Files, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let body = serde_json::to_vec(files)?;
+    if body.len() > BODY_BYTES_MAX {
+        let bytes: usize = files.files.iter().map(|file| file.text.len()).sum();
+        bail!(
+            "`{}` is too large: its texts have {bytes} bytes in all, and a configuration has 16 MiB at most",
+            path.display()
+        );
+    }
+    Ok(body)
 }
 
 /// Confirms the change that waits for it.

@@ -397,10 +397,11 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .context("the request cannot be sent")?;
-        let lost = || self.lost();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(lost)?;
+        // Not as its cause: a broken pipe there would be taken for one of standard output.
+        let lost = |error: hyper::Error| anyhow!("{}: {error}", self.lost());
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
         tokio::spawn(connection);
-        sender.send_request(request).await.with_context(lost)
+        sender.send_request(request).await.map_err(lost)
     }
 
     fn lost(&self) -> String {

@@ -547,6 +547,24 @@ fn directory_files_replaced_singly_or_together() {
 }
 
 #[test]
+fn directory_that_is_too_large_is_not_applied_and_says_so() {
+    let gateway = Gateway::verbatim(responding("one"));
+    let next = gateway.directory().join("next");
+    fs::create_dir(&next).unwrap();
+    let comment = format!("#{}\n", "\"".repeat((6 << 20) - 2));
+    for name in ["a.yaml", "b.yaml", "c.yaml"] {
+        fs::write(next.join(name), &comment).unwrap();
+    }
+    let refused = gateway.command(&["apply", "next"]).expect(2);
+    assert!(
+        refused.stderr.contains("its texts have 18874368 bytes in all"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(gateway.get("http://a/").text(), "one");
+}
+
+#[test]
 fn history_apply_and_rollback_commands() {
     let gateway = Gateway::verbatim(responding("one"));
     fs::write(gateway.directory().join("next"), responding("two")).unwrap();
