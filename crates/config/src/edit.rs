@@ -11,7 +11,7 @@ use crate::keys::Read;
 use crate::place::{Place, Span};
 use crate::problems::Problems;
 use crate::yaml::Parsed;
-use crate::{Kind, Source, load, yaml};
+use crate::{Kind, Refused, Source, load_over, yaml};
 
 /// The declared weights of a route, by service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct RouteWeights {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The text has errors.
-    #[error("the config has errors")]
-    Invalid,
+    #[error("the config has errors, such as {0}")]
+    Invalid(String),
     /// The text has no such weight.
     #[error("the config has no weight of `{service}` in the route `{route}`")]
     NoWeight {
@@ -60,17 +60,21 @@ struct Replacement {
     weight: u64,
 }
 
-/// Sets declared weights. The texts that come back mean the same but for these.
+/// Sets declared weights. The texts that come back mean the same but for these. `local` is the file with what is one instance's
+/// alone; it stays as it is.
 ///
 /// # Errors
 /// If that is not possible by replacing the numbers.
 pub fn set_weights(
     sources: &[Source],
     kind: Kind,
+    local: Option<&Source>,
     env: &dyn Fn(&str) -> Option<String>,
     routes: &[RouteWeights],
 ) -> Result<Vec<Source>, EditError> {
-    let before = load(sources, kind, env).map_err(|_| EditError::Invalid)?.plan;
+    let before = load_over(sources, kind, local, env)
+        .map_err(|refused| invalid(&refused))?
+        .plan;
     let mut replacements = Vec::new();
     let mut problems = Problems::new(sources.iter().map(|source| source.name.as_str().into()).collect());
     let documents: Vec<Document> = sources
@@ -119,11 +123,26 @@ pub fn set_weights(
         }
     }
     let edited = replaced(sources, replacements);
-    let after = load(&edited, kind, env).map_err(|_| EditError::ChangesMore)?.plan;
+    let after = load_over(&edited, kind, local, env)
+        .map_err(|_| EditError::ChangesMore)?
+        .plan;
     match changes_only(&before, &after, routes) {
         true => Ok(edited),
         false => Err(EditError::ChangesMore),
     }
+}
+
+/// The first error of texts that are refused.
+fn invalid(refused: &Refused) -> EditError {
+    let error = refused
+        .diagnostics
+        .iter()
+        .find(|diagnostic| diagnostic.is_error());
+    EditError::Invalid(error.map_or_else(String::new, |error| {
+        let place = error.labels.first().map(|label| &label.place);
+        let place = place.map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
+        format!("{}{}", place.unwrap_or_default(), error.message)
+    }))
 }
 
 fn is_named(route: &Route, name: &str) -> bool {
@@ -238,6 +257,14 @@ services: { v1: { endpoints: [] }, v2: { endpoints: [] } }
 ";
 
     fn edit(text: &str, weights: &[(&str, u64)]) -> Result<String, EditError> {
+        edit_beside(None, text, weights)
+    }
+
+    fn edit_beside(local: Option<&str>, text: &str, weights: &[(&str, u64)]) -> Result<String, EditError> {
+        let local = local.map(|text| Source {
+            name: "local.yaml".into(),
+            text: text.as_bytes().into(),
+        });
         let sources = [Source {
             name: "waypost.yaml".into(),
             text: text.as_bytes().into(),
@@ -248,7 +275,7 @@ services: { v1: { endpoints: [] }, v2: { endpoints: [] } }
             weights: weights.collect(),
         };
         let env = |name: &str| (name == "SHARE").then(|| "100".to_owned());
-        let edited = set_weights(&sources, Kind::File, &env, &[wanted])?;
+        let edited = set_weights(&sources, Kind::Directory, local.as_ref(), &env, &[wanted])?;
         Ok(String::from_utf8(edited[0].text.to_vec()).unwrap())
     }
 
@@ -276,6 +303,22 @@ services: { v1: { endpoints: [] }, v2: { endpoints: [] } }
     }
 
     #[test]
+    fn listeners_may_be_in_the_local_file() {
+        let shared = "services: { v1: { endpoints: [] }, v2: { endpoints: [] } }\n\
+                      routes: [{ name: users, to: { v1: 100, v2: 0 } }]\n";
+        let weights = [("v1", 0), ("v2", 100)];
+        let local = "source: { etcd: { endpoints: [127.0.0.1:2379], prefix: /a } }\nlisteners: [{ bind: 127.0.0.1:0 }]\n";
+        let edited = edit_beside(Some(local), shared, &weights);
+        assert_eq!(edited, Ok(shared.replace("v1: 100, v2: 0", "v1: 0, v2: 100")));
+        let alone = edit(shared, &weights).unwrap_err().to_string();
+        assert!(
+            alone.starts_with("the config has errors, such as waypost.yaml:"),
+            "{alone}"
+        );
+        assert!(alone.contains("listener"), "{alone}");
+    }
+
+    #[test]
     fn weights_that_are_not_numbers_are_refused() {
         let refused = |routes: &str| edit(&format!("{REST}{routes}"), &[("v1", 0), ("v2", 100)]).unwrap_err();
         let computed = refused("routes: [{ name: users, to: { v1: \"${SHARE}\", v2: 0 } }]");
@@ -291,7 +334,7 @@ services: { v1: { endpoints: [] }, v2: { endpoints: [] } }
         ));
         assert!(matches!(
             refused("routes: [{ name: users, match: { path: /x }, to: { v1: 1, v2: 0 } }, { <<: 1 }]"),
-            EditError::Invalid
+            EditError::Invalid(_)
         ));
         assert!(matches!(
             refused("routes: [{ name: users, to: v1 }, { name: x, match: { path: /x }, to: v2 }]"),

@@ -105,7 +105,8 @@ impl Control {
             return Ok(false);
         }
         let env = |name: &str| std::env::var(name).ok();
-        let sources = edit::set_weights(&self.active.sources, self.active.kind, &env, &wanted)
+        let Texts { sources, kind, local } = &self.active;
+        let sources = edit::set_weights(sources, *kind, local.as_ref(), &env, &wanted)
             .map_err(|error| Problem::conflict(error.to_string()))?;
         let texts = Texts {
             sources,
