@@ -6,6 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::ClientHello;
+use waypost_tls::challenge::{self, ChallengeError};
+
+/// The path of HTTP challenges, in front of the token (RFC 8555 §8.3).
+const PATH: &[u8] = b"/.well-known/acme-challenge/";
 
 /// A challenge that is answered, over HTTP (RFC 8555 §8.3) and in TLS (RFC 8737) alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +59,37 @@ impl Challenges {
         Some(challenge.key_authorization.clone())
     }
 
+    /// The response to a request with this method, host and path, in their normal form; `None` if it asks for no challenge
+    /// that is answered.
+    pub(crate) fn response(&self, method: &[u8], host: Option<&[u8]>, path: &[u8]) -> Option<Box<str>> {
+        if !self.any() || !matches!(method, b"GET" | b"HEAD") {
+            return None;
+        }
+        let token = str::from_utf8(path.strip_prefix(PATH)?).ok()?;
+        self.over_http(str::from_utf8(host?).ok()?, token)
+    }
+
+    /// The configuration for a handshake that begins with `hello`; `None` if it asks for no challenge that is answered.
+    ///
+    /// # Errors
+    /// The system provides no randomness.
+    pub(crate) fn handshake(
+        &self,
+        hello: &ClientHello<'_>,
+    ) -> Result<Option<Arc<ServerConfig>>, ChallengeError> {
+        if !self.any() || !challenge::is_asked_for(hello) {
+            return Ok(None);
+        }
+        let Some(host) = hello.server_name() else {
+            return Ok(None);
+        };
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let Some(challenge) = self.in_tls(&host) else {
+            return Ok(None);
+        };
+        challenge::server_config(&challenge.host, &challenge.key_authorization).map(Some)
+    }
+
     /// The latest challenge of a host, for a handshake. An authority asks for one at a time.
     pub fn in_tls(&self, host: &str) -> Option<Challenge> {
         self.by_host.load().get(host)?.last().cloned()
@@ -85,5 +122,35 @@ mod tests {
         challenges.set([]);
         assert!(!challenges.any());
         assert_eq!(challenges.over_http("a.test", "1"), None);
+    }
+
+    #[test]
+    fn request_asks_for_a_challenge_by_method_host_and_path() {
+        let challenges = Challenges::default();
+        let response = |method: &str, host: Option<&str>, path: &str| {
+            let (method, path) = (method.as_bytes(), path.as_bytes());
+            challenges.response(method, host.map(str::as_bytes), path)
+        };
+        let path = "/.well-known/acme-challenge/1";
+        assert_eq!(response("GET", Some("a.test"), path), None);
+        challenges.set([challenge("a.test", "1")]);
+        for method in ["GET", "HEAD"] {
+            let answer = response(method, Some("a.test"), path);
+            assert_eq!(answer.as_deref(), Some("1.thumb"), "{method}");
+        }
+        for (method, host, path) in [
+            ("POST", Some("a.test"), path),
+            ("get", Some("a.test"), path),
+            ("GET", Some("b.test"), path),
+            ("GET", None, path),
+            ("GET", Some("a.test"), "/.well-known/acme-challenge/2"),
+            ("GET", Some("a.test"), "/.well-known/acme-challenge/1/"),
+            ("GET", Some("a.test"), "/.well-known/acme-challenge/"),
+            ("GET", Some("a.test"), "/.well-known/acme-challenge"),
+            ("GET", Some("a.test"), "/a/.well-known/acme-challenge/1"),
+            ("GET", Some("a.test"), "*"),
+        ] {
+            assert_eq!(response(method, host, path), None, "{method} {host:?} {path}");
+        }
     }
 }

@@ -153,6 +153,16 @@ impl LocalResponse<'_> {
         self.finish(respond.status, edits, body, start, out)
     }
 
+    /// Appends the answer to the challenge of an authority that issues certificates (RFC 8555 §8.3). No policy edits it.
+    /// Returns the bytes of its body.
+    pub fn write_key_authorization(&self, key_authorization: &str, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        write_status_line(200, out);
+        write::field(out, b"content-type", b"application/octet-stream");
+        let body = key_authorization.as_bytes();
+        self.finish(200, &HeaderEdits::default(), body, start, out)
+    }
+
     /// Appends the challenges of a refusal (RFC 9110 §11.6.1).
     fn write_challenges(&self, edits: &HeaderEdits, out: &mut Vec<u8>) {
         if !edits.drops(b"www-authenticate") {

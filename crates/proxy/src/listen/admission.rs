@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -24,6 +24,7 @@ use waypost_transport::listening::Accepted;
 use waypost_transport::proxy_protocol::{self, ProxyPreamble};
 use waypost_transport::socket::{Socket, Stream};
 
+use crate::challenges::Challenges;
 use crate::connection::http2::Http2;
 use crate::generation::ListenerId;
 use crate::local::Worker;
@@ -47,6 +48,14 @@ pub(crate) struct Admission {
     /// The listener's warnings of missing PROXY headers.
     pub(crate) warnings: Rc<RareWarnings>,
     pub(crate) slot: ConnectionSlot,
+}
+
+/// A TLS handshake that is complete.
+enum Handshake {
+    /// The client may send requests.
+    Client(Socket),
+    /// It was the answer to a challenge.
+    Challenge,
 }
 
 impl Admission {
@@ -209,12 +218,13 @@ impl Admission {
     /// Completes the TLS handshake, then serves HTTP.
     async fn serve_tls(self, stream: Stream, mut peer: Peer, tls: Arc<ServerTls>) {
         let limit = self.listener.limits.handshake_timeout;
-        let handshake = self.bounded(limit, tls_handshake(stream, &tls, &mut peer)).await;
-        let Some(Ok(socket)) = handshake else {
-            self.worker.recorder().own().handshakes_failed.add(1);
-            return;
-        };
-        self.serve(socket, peer);
+        let challenges = Arc::clone(self.worker.snapshot().generation.challenges());
+        let handshake = tls_handshake(stream, &tls, &challenges, &mut peer);
+        match self.bounded(limit, handshake).await {
+            Some(Ok(Handshake::Client(socket))) => self.serve(socket, peer),
+            Some(Ok(Handshake::Challenge)) => {}
+            Some(Err(_)) | None => self.worker.recorder().own().handshakes_failed.add(1),
+        }
     }
 }
 
@@ -241,9 +251,22 @@ async fn read_hello(stream: &mut Stream) -> io::Result<(Option<String>, Vec<u8>)
     }
 }
 
-/// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`.
-async fn tls_handshake(stream: Stream, tls: &Arc<ServerTls>, peer: &mut Peer) -> io::Result<Socket> {
+/// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`. An authority
+/// that asks for one of `challenges` gets its answer instead.
+async fn tls_handshake(
+    stream: Stream,
+    tls: &Arc<ServerTls>,
+    challenges: &Challenges,
+    peer: &mut Peer,
+) -> io::Result<Handshake> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let challenge = challenges.handshake(&hello.client_hello());
+    if let Some(config) = challenge.map_err(io::Error::other)? {
+        let mut stream = Box::pin(hello.into_stream(config)).await?;
+        // The answer is in the certificate (RFC 8737 §3): nothing is left to say.
+        let _ = stream.shutdown().await;
+        return Ok(Handshake::Challenge);
+    }
     let served = Served::to(tls, &hello.client_hello());
     let stream = hello.into_stream(Arc::clone(tls.config())).await?;
     let (_, session) = stream.get_ref();
@@ -255,5 +278,5 @@ async fn tls_handshake(stream: Stream, tls: &Arc<ServerTls>, peer: &mut Peer) ->
     }
     peer.served = Some(served);
     peer.scheme = Scheme::Https;
-    Ok(Socket::tls(stream))
+    Ok(Handshake::Client(Socket::tls(stream)))
 }

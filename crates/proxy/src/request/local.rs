@@ -70,6 +70,18 @@ impl<'c> ActiveRequest<'c> {
         .await
     }
 
+    /// Answers the challenge of an authority that issues certificates.
+    pub(super) async fn answer_challenge(&mut self, key_authorization: &str) -> Next {
+        let of = OnBehalf {
+            route: "",
+            policies: &self.listener.policies,
+        };
+        self.send(RequestStatus::http(200), of, |response, out| {
+            response.write_key_authorization(key_authorization, out)
+        })
+        .await
+    }
+
     /// The status of a configured response with these edits. To a call, one without a `grpc-status` is no success.
     fn status_of(&self, status: u16, edits: &HeaderEdits) -> RequestStatus {
         if !matches!(self.buffers.error_format, ErrorFormat::Grpc(_)) {

@@ -237,6 +237,9 @@ impl ActiveRequest<'_> {
                 return next;
             }
         }
+        if let Some(key_authorization) = self.asked_challenge() {
+            return in_place(|| self.answer_challenge(&key_authorization)).await;
+        }
         let snapshot = Rc::clone(self.snapshot);
         let mut decision = self.decide(&snapshot);
         if let Verdict::Wait(way) = decision.verdict {
@@ -294,6 +297,17 @@ impl ActiveRequest<'_> {
             from_client.filled(),
             scratch,
         )
+    }
+
+    /// The answer to the challenge that the request asks for in clear text; `None` if it asks for none.
+    fn asked_challenge(&self) -> Option<Box<str>> {
+        let challenges = self.snapshot.generation.challenges();
+        if !challenges.any() || self.listener.terminates_tls() {
+            return None;
+        }
+        let method = self.buffers.head.method(self.buffers.from_client.filled());
+        let normalized = &self.buffers.normalized;
+        challenges.response(method, normalized.matched_host(), normalized.path())
     }
 
     /// Decides what happens to the request.
