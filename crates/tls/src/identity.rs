@@ -9,7 +9,7 @@ use rustls::pki_types::{self, CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys, SignatureAlgorithm, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 
@@ -31,6 +31,8 @@ pub struct Identity {
     has_alternative_names: bool,
     not_before: i64,
     not_after: i64,
+    authority_key: Option<Box<[u8]>>,
+    serial: Box<[u8]>,
 }
 
 /// A certificate and a key that cannot be served.
@@ -115,6 +117,7 @@ impl Identity {
             parsed.validity().not_before.timestamp(),
             parsed.validity().not_after.timestamp(),
         );
+        let (authority_key, serial) = (authority_key(&parsed), parsed.raw_serial().into());
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
             IdentityError::Key(match error {
                 pki_types::pem::Error::NoItemsFound => KeyError::Empty,
@@ -138,6 +141,8 @@ impl Identity {
             has_alternative_names,
             not_before,
             not_after,
+            authority_key,
+            serial,
         })
     }
 
@@ -172,6 +177,16 @@ impl Identity {
         self.not_after
     }
 
+    /// The identifier of the key that signed the certificate (RFC 5280 §4.2.1.1), if it has one.
+    pub fn authority_key(&self) -> Option<&[u8]> {
+        self.authority_key.as_deref()
+    }
+
+    /// The serial number, as DER encodes it.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
     /// The chain and the key, for handshakes.
     pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
         &self.key
@@ -199,6 +214,18 @@ pub(crate) fn refused_rsa_bits(certificate: &X509Certificate<'_>) -> Option<usiz
         Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|bits| !RSA_BITS.contains(bits)),
         _ => None,
     }
+}
+
+/// The identifier of the key that signed a certificate.
+fn authority_key(certificate: &X509Certificate<'_>) -> Option<Box<[u8]>> {
+    let mut found =
+        certificate
+            .iter_extensions()
+            .filter_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+                _ => None,
+            });
+    found.next().map(|identifier| identifier.0.into())
 }
 
 /// Parses the certificates of a PEM text.
