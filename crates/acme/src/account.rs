@@ -34,7 +34,9 @@ pub struct Binding<'a> {
 
 impl std::fmt::Debug for Binding<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Binding").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("Binding")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +79,8 @@ impl Account {
     pub async fn open(authority: &Authority<'_>, kept: Option<&str>) -> Result<Opened, Failure> {
         let trust = authority.roots.map_or(Trust::Platform, Trust::Ca);
         let tls = ClientTls::new(trust, None).map_err(|error| Failure::from(Why::Tls(error)))?;
-        let client = Client::new(authority.directory, tls).map_err(|error| Failure::from(Why::Client(error)))?;
+        let client =
+            Client::new(authority.directory, tls).map_err(|error| Failure::from(Why::Client(error)))?;
         let kept: Option<Kept> = kept
             .map(serde_json::from_str)
             .transpose()
@@ -96,7 +99,9 @@ impl Account {
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let binding = authority.binding.map(|binding| ExternalAccountKey::new(binding.kid.to_owned(), binding.key));
+        let binding = authority
+            .binding
+            .map(|binding| ExternalAccountKey::new(binding.kid.to_owned(), binding.key));
         let created = instant_acme::Account::builder_with_http(Box::new(client.clone()))
             .create(&wanted, authority.directory.to_owned(), binding.as_ref())
             .await;
@@ -148,7 +153,9 @@ impl Account {
                 // A window without a length says nothing (RFC 9773 §4.2).
                 match window.start < window.end {
                     true => Ok(Some((window, again))),
-                    false => Err(Why::Protocol("the window for a renewal ends before it begins".to_owned()).into()),
+                    false => {
+                        Err(Why::Protocol("the window for a renewal ends before it begins".to_owned()).into())
+                    }
                 }
             }
             Err(Error::Unsupported(_)) => Ok(None),
@@ -176,7 +183,10 @@ pub(crate) fn failure(client: &Client, error: Error) -> Failure {
 
 /// The URLs of a contact (RFC 8555 §7.3).
 fn contacts(address: Option<&str>) -> Vec<String> {
-    address.map(|address| format!("mailto:{address}")).into_iter().collect()
+    address
+        .map(|address| format!("mailto:{address}"))
+        .into_iter()
+        .collect()
 }
 
 fn text(kept: &Kept) -> Result<String, Failure> {
@@ -196,7 +206,16 @@ mod tests {
 
     #[test]
     fn key_of_a_binding_is_not_in_debug_output() {
-        let shown = format!("{:?}", Binding { kid: "mine", key: b"xyz" });
-        assert!(shown.contains("mine") && !shown.contains("xyz") && !shown.contains("120"), "{shown}");
+        let shown = format!(
+            "{:?}",
+            Binding {
+                kid: "mine",
+                key: b"xyz"
+            }
+        );
+        assert!(
+            shown.contains("mine") && !shown.contains("xyz") && !shown.contains("120"),
+            "{shown}"
+        );
     }
 }

@@ -59,7 +59,7 @@ pub fn check(
 }
 
 impl Validity {
-    /// That of a certificate.
+    /// The validity of a certificate.
     pub fn of(identity: &Identity) -> Self {
         Self {
             not_before: identity.not_before(),
@@ -116,9 +116,15 @@ mod tests {
         let (_, other) = pair(&["a.test"]);
         let now = "2026-02-01T00:00:00Z";
         assert_eq!(refused(&chain, &key, &["a.test", "b.test"], now), "");
-        assert_eq!(refused(&chain, &key, &["a.test", "c.test"], now), "it is not for `c.test`");
+        assert_eq!(
+            refused(&chain, &key, &["a.test", "c.test"], now),
+            "it is not for `c.test`"
+        );
         let mismatch = refused(&chain, &other, &["a.test"], now);
-        assert!(mismatch.contains("the key is not the certificate's"), "{mismatch}");
+        assert!(
+            mismatch.contains("the key is not the certificate's"),
+            "{mismatch}"
+        );
         assert!(refused("", &key, &["a.test"], now).contains("no certificate"));
         let ended = refused(&chain, &key, &["a.test"], "2026-04-01T00:00:00Z");
         assert!(ended.starts_with("it ended at 2026-04-01T00:00:00Z"), "{ended}");
@@ -130,7 +136,10 @@ mod tests {
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let id = CertificateId::of(&identity).unwrap();
         // The first bit is the sign, so that a byte of zeros stands in front (RFC 9773 §4.1).
-        assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(id.serial).unwrap(), [0, 0x87, 0x65, 0x43, 0x21]);
+        assert_eq!(
+            BASE64_URL_SAFE_NO_PAD.decode(id.serial).unwrap(),
+            [0, 0x87, 0x65, 0x43, 0x21]
+        );
         assert!(!id.authority_key.is_empty());
     }
 }

@@ -117,11 +117,7 @@ impl Client {
 
     /// Takes the wait that the last answer asked for, if that was an error (RFC 8555 §6.6).
     pub(crate) fn take_asked(&self) -> Option<Duration> {
-        self.0
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -144,7 +140,10 @@ impl HttpClient for Client {
 
 impl Inner {
     /// Sends a request, and judges its answer.
-    async fn answer(&self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Full<Bytes>>, ClientError> {
+    async fn answer(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Result<Response<Full<Bytes>>, ClientError> {
         let is_directory = request.method() == Method::GET && *request.uri() == self.directory;
         let (mut head, body) = self.exchange(request).await?.into_parts();
         let wait = retry_after(&head.headers, Timestamp::now());
@@ -159,7 +158,8 @@ impl Inner {
         if head.status.is_redirection() {
             return Err(ClientError::Redirect(head.status));
         }
-        let is_object = || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body).is_ok();
+        let is_object =
+            || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body).is_ok();
         if is_error && !is_object() {
             return Err(ClientError::Status(head.status));
         }
@@ -176,7 +176,11 @@ impl Inner {
         let (mut head, body) = request.into_parts();
         let url = https(&head.uri.to_string())?;
         let (stream, authority) = self.connect(&url).await?;
-        head.uri = Uri::from(url.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+        head.uri = Uri::from(
+            url.path_and_query()
+                .cloned()
+                .unwrap_or(PathAndQuery::from_static("/")),
+        );
         head.headers.insert(HOST, authority);
         head.headers.insert(USER_AGENT, HeaderValue::from_static(NAME));
         if head.method == Method::HEAD || head.method == Method::GET {
@@ -306,7 +310,15 @@ mod tests {
         ] {
             assert_eq!(https(good).unwrap().to_string(), good);
         }
-        for bad in ["http://a.test/", "/directory", "https:///x", "a.test", "", "https://a b/", "ftp://a/"] {
+        for bad in [
+            "http://a.test/",
+            "/directory",
+            "https:///x",
+            "a.test",
+            "",
+            "https://a b/",
+            "ftp://a/",
+        ] {
             assert!(https(bad).is_err(), "{bad}");
         }
     }
@@ -342,7 +354,10 @@ mod tests {
         for (text, why) in [
             (String::new(), "it is not a JSON object".to_owned()),
             ("[]".to_owned(), "it is not a JSON object".to_owned()),
-            (whole.replace("newOrder", "order"), "it has no `newOrder`".to_owned()),
+            (
+                whole.replace("newOrder", "order"),
+                "it has no `newOrder`".to_owned(),
+            ),
             (
                 whole.replace("https://a.test/n", "not a url"),
                 "`newNonce`: `not a url` is not a URL with `https`".to_owned(),

@@ -8,7 +8,7 @@ use waypost_tls::client::ClientError as TlsError;
 
 use crate::certificate::CertificateError;
 use crate::client::ClientError;
-use crate::order::Way;
+use crate::way::Way;
 
 /// The most characters of a text of the authority that are shown.
 const SHOWN_MAX: usize = 400;
@@ -199,7 +199,10 @@ mod tests {
                 "subproblems":[{"type":"urn:ietf:params:acme:error:caa","detail":"CAA forbids it",
                                 "identifier":{"type":"dns","value":"a.test"}}]}"#,
         );
-        assert!(both.detail.contains("a.test") && both.detail.contains("CAA forbids it"), "{both}");
+        assert!(
+            both.detail.contains("a.test") && both.detail.contains("CAA forbids it"),
+            "{both}"
+        );
     }
 
     #[test]

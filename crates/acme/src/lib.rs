@@ -9,7 +9,7 @@
 //!
 //! ```no_run
 //! use waypost_acme::account::{Account, Authority};
-//! use waypost_acme::order::Way;
+//! use waypost_acme::way::Way;
 //!
 //! # async fn order(csr: &[u8], publish: impl Fn(&[waypost_acme::order::Answer])) -> Result<String, waypost_acme::failure::Failure> {
 //! let authority = Authority {
@@ -31,3 +31,4 @@ pub mod client;
 pub mod failure;
 pub mod order;
 pub mod schedule;
+pub mod way;

@@ -1,6 +1,5 @@
 //! The course of an order (RFC 8555 §7.4): begun, proven, completed.
 
-use std::fmt;
 use std::time::Duration;
 
 use instant_acme::{
@@ -11,6 +10,7 @@ use crate::account::{Account, failure};
 use crate::certificate::CertificateId;
 use crate::client::Client;
 use crate::failure::{Failure, Refusal, Why, shown};
+use crate::way::Way;
 
 /// The first wait between two questions about an order. Further ones are longer.
 const POLL_MIN: Duration = Duration::from_millis(250);
@@ -22,15 +22,6 @@ pub const PROOF_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 pub const ISSUE_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 /// The most characters of a token. RFC 8555 §8.1 asks for 22 at least.
 const TOKEN_MAX: usize = 256;
-
-/// A way to prove that a host is served here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// By the certificate of a TLS handshake (RFC 8737).
-    TlsAlpn,
-    /// By a resource in clear text (RFC 8555 §8.3).
-    Http,
-}
 
 /// A challenge, and the answer that the authority has to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,34 +43,6 @@ pub struct Order {
     answers: Vec<Answer>,
 }
 
-impl Way {
-    /// The order in which ways are tried, if those in `possible` are, and the last order failed by `failed`.
-    pub fn preferred(possible: &[Self], failed: Option<Self>) -> Vec<Self> {
-        let mut ways: Vec<Self> = [Self::TlsAlpn, Self::Http]
-            .into_iter()
-            .filter(|way| possible.contains(way))
-            .collect();
-        ways.sort_by_key(|way| failed == Some(*way));
-        ways
-    }
-
-    fn kind(self) -> ChallengeType {
-        match self {
-            Self::TlsAlpn => ChallengeType::TlsAlpn01,
-            Self::Http => ChallengeType::Http01,
-        }
-    }
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TlsAlpn => "tls-alpn-01",
-            Self::Http => "http-01",
-        })
-    }
-}
-
 impl Account {
     /// Begins an order for `hosts`, to be proven by the first of `ways` that the authority offers for each. `replaces` is the
     /// certificate that it renews, at an authority that wants to know (RFC 9773 §5).
@@ -92,10 +55,15 @@ impl Account {
         ways: &[Way],
         replaces: Option<&CertificateId>,
     ) -> Result<Order, Failure> {
-        let identifiers: Vec<Identifier> = hosts.iter().map(|host| Identifier::Dns(host.to_string())).collect();
+        let identifiers: Vec<Identifier> = hosts
+            .iter()
+            .map(|host| Identifier::Dns(host.to_string()))
+            .collect();
         let mut inner = match self.new_order(&identifiers, replaces).await {
             // It may have been replaced already, or be one that the authority does not know.
-            Err(error) if replaces.is_some() && !is_limited(&error) => self.new_order(&identifiers, None).await,
+            Err(error) if replaces.is_some() && !is_limited(&error) => {
+                self.new_order(&identifiers, None).await
+            }
             begun => begun,
         }
         .map_err(|error| failure(&self.client, error))?;
@@ -230,7 +198,9 @@ async fn answers(
             AuthorizationStatus::Valid => continue,
             other => {
                 let state = format!("{other:?}").to_lowercase();
-                return Err(Why::Protocol(format!("the authorization for `{}` is {state}", shown(&host))).into());
+                return Err(
+                    Why::Protocol(format!("the authorization for `{}` is {state}", shown(&host))).into(),
+                );
             }
         }
         let offered = |way: &&Way| {
@@ -241,7 +211,10 @@ async fn answers(
                 .any(|challenge| challenge.r#type == kind)
         };
         let Some(&way) = ways.iter().find(offered) else {
-            let offered = authorization.challenges.iter().map(|challenge| name(&challenge.r#type));
+            let offered = authorization
+                .challenges
+                .iter()
+                .map(|challenge| name(&challenge.r#type));
             return Err(Why::NoWay {
                 host: shown(&host),
                 offered: listed(offered),
@@ -307,21 +280,6 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tls_comes_first_unless_it_failed_and_there_is_another_way() {
-        use Way::{Http, TlsAlpn};
-        for (possible, failed, expected) in [
-            (&[TlsAlpn, Http][..], None, &[TlsAlpn, Http][..]),
-            (&[Http, TlsAlpn], None, &[TlsAlpn, Http]),
-            (&[TlsAlpn, Http], Some(TlsAlpn), &[Http, TlsAlpn]),
-            (&[TlsAlpn, Http], Some(Http), &[TlsAlpn, Http]),
-            (&[TlsAlpn], Some(TlsAlpn), &[TlsAlpn]),
-            (&[Http], None, &[Http]),
-        ] {
-            assert_eq!(Way::preferred(possible, failed), expected, "{possible:?} {failed:?}");
-        }
-    }
 
     #[test]
     fn token_is_base64url() {

@@ -110,7 +110,10 @@ mod tests {
     fn certificate_is_renewed_after_two_thirds_of_its_life() {
         let attempts = Attempts::default();
         assert_eq!(due(Some(VALIDITY), None, &attempts, 0.0), 1060 * DAY);
-        assert_eq!(due(Some(VALIDITY), None, &attempts, 0.5), 1060 * DAY + 9 * DAY / 4);
+        assert_eq!(
+            due(Some(VALIDITY), None, &attempts, 0.5),
+            1060 * DAY + 9 * DAY / 4
+        );
         let latest = due(Some(VALIDITY), None, &attempts, ALL);
         assert!((1064 * DAY..1065 * DAY).contains(&latest), "{latest}");
         // Of an hour, forty minutes.
@@ -169,7 +172,9 @@ mod tests {
         }
         assert_eq!(
             waits,
-            [60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 30720, 61440, 69120, 69120, 69120]
+            [
+                60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 30720, 61440, 69120, 69120, 69120
+            ]
         );
         assert!(due(None, None, &attempts, ALL) <= BACKOFF_MAX);
         assert!(due(None, None, &attempts, ALL) > BACKOFF_MAX - 10);

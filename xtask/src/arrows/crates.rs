@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command;
 
 /// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
-const ABSENCES: [(&str, &[&str]); 14] = [
+const ABSENCES: [(&str, &[&str]); 15] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
@@ -84,6 +84,24 @@ const ABSENCES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("waypost-tls", &["tokio", "socket2", "waypost-*"]),
+    (
+        "waypost-acme",
+        &[
+            "rand",
+            "fastrand",
+            "hyper-rustls",
+            "waypost-admin",
+            "waypost-auth",
+            "waypost-config",
+            "waypost-etcd",
+            "waypost-fleet",
+            "waypost-p*",
+            "waypost-r*",
+            "waypost-transport",
+            "waypost-upstream",
+            "waypost-wire",
+        ],
+    ),
     (
         "waypost-fleet",
         &["tokio", "socket2", "rand", "fastrand", "waypost-*"],

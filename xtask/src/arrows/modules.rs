@@ -105,7 +105,8 @@ const FLOORS: [(&str, &[&[&str]]); 5] = [
 ];
 
 /// Crates in which no circle is allowed.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
+    "acme",
     "route",
     "rollout",
     "wire",
