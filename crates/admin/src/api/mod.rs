@@ -41,7 +41,7 @@ use crate::ui;
 
 /// Maximum size of a body: slightly above that of a config in JSON, where each character may be escaped, so that the config's
 /// own limit applies first.
-pub const BODY_BYTES_MAX: usize = (2 * 16 << 20) + (64 << 10);
+pub const BODY_BYTES_MAX: usize = (32 << 20) + (64 << 10);
 /// Timeout for a response, including the time to read the body.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for an upgrade, which has a timeout of 60 s itself.
