@@ -3,8 +3,13 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::listener::ListenerTls;
 use waypost_proxy::generation::Generation;
+
+/// Days before the end of a certificate in files from which on it is to be renewed.
+const ENDS_SOON_DAYS: i64 = 14;
+const DAY: i64 = 24 * 60 * 60;
 
 /// A certificate that a listener serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,8 +26,23 @@ pub struct CertificateView {
     pub not_after: Timestamp,
     /// Whole days until then; negative afterwards.
     pub days: i64,
-    /// Its file, as in the config.
-    pub file: String,
+    /// True if it should have been renewed by now.
+    pub ends_soon: bool,
+    /// True if it is self-signed. One of an authority is, until that has issued it.
+    pub self_signed: bool,
+    /// Its file, as in the config; absent for one that an authority issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The directory of the authority that issues it, as in the config; absent for one in files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}
+
+impl CertificateView {
+    /// True if it stands in for one that an authority has not issued yet.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        self.directory.is_some() && self.self_signed
+    }
 }
 
 /// The certificates of all listeners, the one that ends first in front.
@@ -35,15 +55,35 @@ pub(crate) fn of(generation: &Generation) -> Vec<CertificateView> {
             continue;
         };
         let identities = end.certificates.iter().zip(tls.identities());
-        views.extend(identities.map(|(files, identity)| CertificateView {
-            listener: listener.label().to_owned(),
-            names: identity.names().iter().map(ToString::to_string).collect(),
-            not_before: time(identity.not_before()),
-            not_after: time(identity.not_after()),
-            days: (identity.not_after() - now).div_euclid(24 * 60 * 60),
-            file: files.cert.to_string(),
+        views.extend(identities.map(|(source, identity)| {
+            let left = identity.not_after() - now;
+            let (file, directory) = match source {
+                CertificateSource::Files(files) => (Some(files.cert.to_string()), None),
+                CertificateSource::Acme(acme) => (None, Some(acme.directory.to_string())),
+            };
+            CertificateView {
+                listener: listener.label().to_owned(),
+                names: identity.names().iter().map(ToString::to_string).collect(),
+                not_before: time(identity.not_before()),
+                not_after: time(identity.not_after()),
+                days: left.div_euclid(DAY),
+                ends_soon: left < ends_soon(source, identity.not_after() - identity.not_before()),
+                self_signed: identity.is_self_signed(),
+                file,
+                directory,
+            }
         }));
     }
     views.sort_by_key(|view| view.not_after);
     views
+}
+
+/// The seconds before the end of a certificate, with a life of so many, from which on it should have been renewed.
+fn ends_soon(source: &CertificateSource, life: i64) -> i64 {
+    let soon = ENDS_SOON_DAYS * DAY;
+    match source {
+        CertificateSource::Files(_) => soon,
+        // A third of its life is left when it is renewed, and authorities issue some for a few days only.
+        CertificateSource::Acme(_) => soon.min(life / 6),
+    }
 }

@@ -14,8 +14,6 @@ use crate::stats::failed_share;
 use crate::timeline::Timeline;
 use crate::{arms, certificates};
 
-/// Days before the end of a certificate from which on it is a reason, as it is a warning of `waypost check`.
-const ENDS_SOON_DAYS: i64 = 14;
 /// The window of requests that fail, in seconds.
 const WINDOW: u64 = 60;
 /// Failures in the window from which on a route is a reason.
@@ -216,20 +214,42 @@ pub(crate) fn of_report(report: &Report, revision: u64, is_draining: bool) -> Ve
 }
 
 fn of_certificates(generation: &Generation) -> Vec<Reason> {
-    let ending = certificates::of(generation).into_iter();
-    let ending = ending.take_while(|certificate| certificate.days < ENDS_SOON_DAYS);
-    let reasons = ending.map(|certificate| {
-        let (severity, ends) = match certificate.days {
-            ..0 => (Severity::Error, "has ended".to_owned()),
-            0 => (Severity::Error, "ends within a day".to_owned()),
-            1 => (Severity::Warning, "ends in a day".to_owned()),
-            days => (Severity::Warning, format!("ends in {days} days")),
-        };
-        let names = certificate.names.join(", ");
-        let message = format!("the certificate `{}` of {names} {ends}", certificate.file);
-        reason(severity, "certificate", Some(certificate.listener), message)
-    });
-    bounded(reasons.collect(), "certificates that end soon")
+    let reasons = certificates::of(generation)
+        .into_iter()
+        .filter_map(|certificate| {
+            let names = certificate.names.join(", ");
+            if certificate.is_placeholder() {
+                let message = format!(
+                    "a self-signed certificate is served for {names}: the authority has issued none yet"
+                );
+                return Some(reason(
+                    Severity::Warning,
+                    "certificate",
+                    Some(certificate.listener),
+                    message,
+                ));
+            }
+            if !certificate.ends_soon {
+                return None;
+            }
+            let (severity, ends) = match certificate.days {
+                ..0 => (Severity::Error, "has ended".to_owned()),
+                0 => (Severity::Error, "ends within a day".to_owned()),
+                1 => (Severity::Warning, "ends in a day".to_owned()),
+                days => (Severity::Warning, format!("ends in {days} days")),
+            };
+            let message = match &certificate.file {
+                Some(file) => format!("the certificate `{file}` of {names} {ends}"),
+                None => format!("the certificate of {names} {ends}"),
+            };
+            Some(reason(
+                severity,
+                "certificate",
+                Some(certificate.listener),
+                message,
+            ))
+        });
+    bounded(reasons.collect(), "certificates that need a look")
 }
 
 fn of_services(generation: &Generation) -> Vec<Reason> {

@@ -22,6 +22,8 @@ pub struct NamedFiles<P = Place> {
 pub struct TlsFiles<P = Place> {
     /// Certificates with their keys.
     pub certificates: Vec<CertificateMention<P>>,
+    /// Certificates that authorities issue.
+    pub acme: Vec<AcmeMention<P>>,
     /// Trusted authorities.
     pub ca: Option<Mention<P>>,
 }
@@ -33,6 +35,17 @@ pub struct CertificateMention<P = Place> {
     pub cert: Option<Mention<P>>,
     /// The key.
     pub key: Option<Mention<P>>,
+}
+
+/// A certificate that an authority issues, with the files that its orders need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeMention<P = Place> {
+    /// The place of its `acme`.
+    pub place: P,
+    /// The key of the external account.
+    pub eab_key: Option<Mention<P>>,
+    /// The authorities that are trusted to have signed the certificate of its directory.
+    pub ca: Option<Mention<P>>,
 }
 
 /// A file by its path as written.
@@ -61,6 +74,7 @@ impl<P> Default for TlsFiles<P> {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            acme: Vec::new(),
             ca: None,
         }
     }
@@ -88,8 +102,14 @@ impl<P> TlsFiles<P> {
             cert: certificate.cert.map(|file| file.placed(place)),
             key: certificate.key.map(|file| file.placed(place)),
         };
+        let acme = |acme: AcmeMention<P>| AcmeMention {
+            place: place(acme.place),
+            eab_key: acme.eab_key.map(|file| file.placed(place)),
+            ca: acme.ca.map(|file| file.placed(place)),
+        };
         TlsFiles {
             certificates: self.certificates.into_iter().map(certificate).collect(),
+            acme: self.acme.into_iter().map(acme).collect(),
             ca: self.ca.map(|file| file.placed(place)),
         }
     }

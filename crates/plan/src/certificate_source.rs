@@ -13,3 +13,21 @@ pub enum CertificateSource {
     /// An authority.
     Acme(Arc<Acme>),
 }
+
+impl CertificateSource {
+    /// The certificate that an authority issues, if it is such.
+    pub fn acme(&self) -> Option<&Arc<Acme>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Acme(acme) => Some(acme),
+        }
+    }
+
+    /// The text that people know it by, among those of a listener: the file of the certificate, or the first of the hosts.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Files(files) => &files.cert,
+            Self::Acme(acme) => acme.hosts.first().map_or("", |host| host),
+        }
+    }
+}

@@ -8,10 +8,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::acme::Acme;
 use crate::auth::{Auth, Way};
+use crate::certificate_source::CertificateSource;
 use crate::error_pages::ErrorPage;
 use crate::header_edits::HeaderEdits;
-use crate::listener::Listener;
+use crate::listener::{Listener, ListenerTls};
 use crate::policies::{Overlay, Policies};
 use crate::rate::Rate;
 use crate::rollout::RolloutPlan;
@@ -172,6 +174,18 @@ impl Plan {
             .filter(move |source| seen.insert(source.text()))
     }
 
+    /// Returns the certificates that authorities issue, each once, in order of declaration.
+    pub fn acme(&self) -> impl Iterator<Item = &Arc<Acme>> {
+        let sources = self.listeners.iter().flat_map(|listener| match &listener.tls {
+            ListenerTls::Terminates(end) => &*end.certificates,
+            ListenerTls::Off | ListenerTls::Passthrough => &[],
+        });
+        let mut seen = HashSet::new();
+        sources
+            .filter_map(CertificateSource::acme)
+            .filter(move |acme| seen.insert(&***acme))
+    }
+
     /// Returns the error pages of all places. One that several places share may come several times.
     pub fn error_pages(&self) -> impl Iterator<Item = &ErrorPage> {
         let of_routes = self.routes.iter().flat_map(|route| route.policies.errors.iter());
@@ -214,5 +228,60 @@ impl Plan {
             .filter(|(_, route)| takes(route))
             .map(|(position, route)| (position, route.matching.clone()))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::PlanBuilder;
+    use crate::listener::{Bind, TlsTermination};
+
+    fn acme(directory: &str, host: &str) -> CertificateSource {
+        CertificateSource::Acme(Arc::new(Acme {
+            email: None,
+            directory: directory.into(),
+            hosts: vec![host.into()],
+            eab: None,
+            ca: None,
+        }))
+    }
+
+    #[test]
+    fn certificate_of_several_listeners_is_ordered_once() {
+        let mut builder = PlanBuilder::default();
+        for (port, certificates) in [
+            (
+                1,
+                vec![acme("https://a/", "a.test"), acme("https://a/", "b.test")],
+            ),
+            (
+                2,
+                vec![acme("https://a/", "b.test"), acme("https://b/", "b.test")],
+            ),
+        ] {
+            let mut listener = Listener::new(Bind::tcp(([127, 0, 0, 1], port).into()));
+            listener.tls = ListenerTls::Terminates(TlsTermination {
+                certificates,
+                client_auth: None,
+            });
+            builder.add_listener(listener).unwrap();
+        }
+        builder
+            .add_listener(Listener::new(Bind::tcp(([127, 0, 0, 1], 3).into())))
+            .unwrap();
+        let plan = builder.build().unwrap();
+        let ordered: Vec<(&str, &str)> = plan
+            .acme()
+            .map(|acme| (&*acme.directory, &*acme.hosts[0]))
+            .collect();
+        assert_eq!(
+            ordered,
+            [
+                ("https://a/", "a.test"),
+                ("https://a/", "b.test"),
+                ("https://b/", "b.test")
+            ]
+        );
     }
 }

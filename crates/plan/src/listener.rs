@@ -6,7 +6,7 @@ use std::time::Duration;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::PathOptions;
 
-use crate::certificate_files::CertificateFiles;
+use crate::certificate_source::CertificateSource;
 use crate::policies::{Overlay, Policies};
 use crate::redirect::{Redirect, Scheme};
 use crate::trusted_proxies::TrustedProxies;
@@ -71,7 +71,7 @@ pub enum ListenerTls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsTermination {
     /// Server certificates; the first is the default. Never empty.
-    pub certificates: Vec<CertificateFiles>,
+    pub certificates: Vec<CertificateSource>,
     /// Authentication of clients, if configured.
     pub client_auth: Option<ClientAuth>,
 }

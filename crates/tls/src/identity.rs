@@ -29,6 +29,7 @@ pub struct Identity {
     key: Arc<CertifiedKey>,
     names: Vec<CertificateName>,
     has_alternative_names: bool,
+    is_self_signed: bool,
     not_before: i64,
     not_after: i64,
     authority_key: Option<Box<[u8]>>,
@@ -113,6 +114,7 @@ impl Identity {
             X509Certificate::from_der(own).map_err(|_| IdentityError::Certificate(ChainError::NotX509))?;
         let names = names(&parsed);
         let has_alternative_names = matches!(parsed.subject_alternative_name(), Ok(Some(_)));
+        let is_self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw();
         let (not_before, not_after) = (
             parsed.validity().not_before.timestamp(),
             parsed.validity().not_after.timestamp(),
@@ -139,6 +141,7 @@ impl Identity {
             key: Arc::new(key),
             names,
             has_alternative_names,
+            is_self_signed,
             not_before,
             not_after,
             authority_key,
@@ -159,6 +162,11 @@ impl Identity {
     /// Returns true if the certificate is valid for `host`, in lower case and without a port.
     pub fn serves(&self, host: &str) -> bool {
         self.names.iter().any(|name| name.covers(host))
+    }
+
+    /// Returns true if the certificate names itself as its issuer: clients trust it only if they have it already.
+    pub fn is_self_signed(&self) -> bool {
+        self.is_self_signed
     }
 
     /// Returns true if both certificates are for the same names, in any order.

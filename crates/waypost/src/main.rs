@@ -8,6 +8,7 @@ use crate::check::Files;
 use crate::cli::{Cli, Command, FleetCommand};
 use crate::remote::apply::Way;
 
+mod acme;
 mod background;
 mod caller;
 mod certificates;

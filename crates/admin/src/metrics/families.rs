@@ -68,7 +68,8 @@ families! {
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
     KEY_SET_AGE Gauge "waypost_key_set_age_seconds" ["url"] "Seconds since a key set was last fetched; absent while it has never been.";
     KEY_SET_FETCHES Counter "waypost_key_set_fetches" ["url", "result"] "Fetches of a key set by result: succeeded or failed.";
-    CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate expires; negative once it has expired.";
+    CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate expires; negative once it has expired. The label `certificate` is its file, or the first of its hosts if an authority issues it.";
+    CERTIFICATE_SELF_SIGNED Gauge "waypost_certificate_self_signed" ["listener", "certificate"] "1 if a listener's certificate is self-signed, else 0. One that an authority issues is, until it has been issued.";
     REQUESTS Counter "waypost_requests" ["route", "service", "code", "grpc_code"] "Requests by route, service and response status. The code is 0 if the client disconnected before the response, the service is empty if the gateway responded itself, and the route is empty if none matched. Calls of gRPC and gRPC-Web have a `grpc_code`, 0 to 16: their `grpc-status`, or the one that clients take for a missing one.";
     FAILED Counter "waypost_failed_requests" ["route", "service"] "Failed requests: responses of class 5xx, calls with a `grpc-status` that blames the server (2, 4, 12, 13, 14, 15), and responses that were cut, unless by the client.";
     DURATION Histogram "waypost_request_duration_seconds" ["route", "service"] "Time from the first byte of a request to the last byte of its response, in seconds.";

@@ -150,22 +150,32 @@ fn rollouts(state: &AppState, out: &mut Writer) {
     }
 }
 
-/// Remaining validity of the certificates.
+/// The certificates of listeners: their remaining validity, and those that no authority has signed.
 fn certificates(view: &View, out: &mut Writer) {
     const DAY: f64 = 24.0 * 60.0 * 60.0;
     let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
-    out.family(&families::CERTIFICATE_DAYS);
-    for (listener, tls) in view.generation().certificates() {
+    let generation = view.generation();
+    let mut days = Vec::new();
+    let mut self_signed = Vec::new();
+    for (listener, tls) in generation.certificates() {
         let (ListenerTls::Terminates(end), Some(tls)) = (&listener.tls, tls) else {
             continue;
         };
         let name = listener.name.as_deref().unwrap_or(&listener.bind.text);
-        for (files, identity) in end.certificates.iter().zip(tls.identities()) {
-            let days = (identity.not_after() as f64 - now) / DAY;
-            let labels = [("listener", name), ("certificate", &*files.cert)];
-            // Hundredths of a day suffice, and change only every quarter of an hour.
-            out.sample_float(&labels, (days * 100.0).floor() / 100.0);
+        for (source, identity) in end.certificates.iter().zip(tls.identities()) {
+            let labels = [("listener", name), ("certificate", source.label())];
+            days.push((labels, (identity.not_after() as f64 - now) / DAY));
+            self_signed.push((labels, identity.is_self_signed()));
         }
+    }
+    out.family(&families::CERTIFICATE_DAYS);
+    for (labels, days) in days {
+        // Hundredths of a day suffice, and change only every quarter of an hour.
+        out.sample_float(&labels, (days * 100.0).floor() / 100.0);
+    }
+    out.family(&families::CERTIFICATE_SELF_SIGNED);
+    for (labels, is_self_signed) in self_signed {
+        out.sample(&labels, u64::from(is_self_signed));
     }
 }
 

@@ -1,6 +1,7 @@
 //! TLS of listeners and services.
 
 use waypost_plan::certificate_files::CertificateFiles;
+use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::listener::{ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination};
 use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 
@@ -81,6 +82,7 @@ pub(super) fn of_listener(
     let certificates = given.certificates.iter().flat_map(|list| &list.value.0);
     let certificates = certificates
         .filter_map(|one| certificate(&one.value, &mut files, context))
+        .map(CertificateSource::Files)
         .collect();
     let client_auth = given.client_auth.as_ref().and_then(|auth| {
         let auth = &auth.value;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use waypost_config::diagnostic::Code;
+use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::listener::{Listener, TlsTermination};
 use waypost_route::host::HostPattern;
 use waypost_tls::identity::Identity;
@@ -16,8 +17,8 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// A warning about a certificate.
 pub(super) struct Finding<'a> {
-    /// The file, as the config names it.
-    pub(super) path: &'a str,
+    /// The certificate that it is about.
+    pub(super) of: &'a CertificateSource,
     pub(super) code: Code,
     pub(super) message: String,
     pub(super) help: &'static str,
@@ -25,50 +26,65 @@ pub(super) struct Finding<'a> {
 
 /// Warnings about the certificates of a listener. `identities` are parallel to the certificates of `end`.
 pub(super) fn check<'a>(
-    listener: &Listener,
+    listener: &'a Listener,
     end: &'a TlsTermination,
-    identities: &[Arc<Identity>],
+    identities: &'a [Arc<Identity>],
     now: Timestamp,
 ) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
-    for (files, identity) in end.certificates.iter().zip(identities) {
-        let path = &*files.cert;
-        findings.extend(check_dates(path, identity, now.as_second()));
-        if !identity.has_alternative_names() {
+    for (source, identity) in end.certificates.iter().zip(identities) {
+        // The gateway renews one that an authority issues, for the names that the config says.
+        let CertificateSource::Files(files) = source else {
+            continue;
+        };
+        let mut find = |code, message, help| {
             findings.push(Finding {
-                path,
-                code: Code::CertificateNames,
-                message: format!("`{path}` has no alternative names, which clients require"),
-                help: "get a certificate with a `subjectAltName`",
+                of: source,
+                code,
+                message,
+                help,
             });
+        };
+        let path = &*files.cert;
+        if let Some(message) = check_dates(path, identity, now.as_second()) {
+            let help = "renew it; the files are read again when they change";
+            find(Code::CertificateTime, message, help);
         }
-        findings.extend(check_names(path, identity, listener));
+        if !identity.has_alternative_names() {
+            let message = format!("`{path}` has no alternative names, which clients require");
+            find(
+                Code::CertificateNames,
+                message,
+                "get a certificate with a `subjectAltName`",
+            );
+        }
+        if let Some(message) = check_names(path, identity, listener) {
+            find(
+                Code::CertificateNames,
+                message,
+                "add them to `hosts`, or use another certificate",
+            );
+        }
     }
     findings.extend(check_hosts(listener, end, identities));
     findings
 }
 
-fn check_dates<'a>(path: &'a str, identity: &Identity, now: i64) -> Option<Finding<'a>> {
+fn check_dates(path: &str, identity: &Identity, now: i64) -> Option<String> {
     let left = identity.not_after() - now;
-    let message = if left < 0 {
-        format!("`{path}` has ended {}", days_ago(-left))
+    if left < 0 {
+        Some(format!("`{path}` has ended {}", days_ago(-left)))
     } else if identity.not_before() > now {
-        format!("`{path}` is not valid yet")
+        Some(format!("`{path}` is not valid yet"))
     } else if left < ENDS_SOON_DAYS * DAY {
-        format!("`{path}` ends {}", in_days(left))
+        Some(format!("`{path}` ends {}", in_days(left)))
     } else {
-        return None;
-    };
-    Some(Finding {
-        path,
-        code: Code::CertificateTime,
-        message,
-        help: "renew it; the files are read again when they change",
-    })
+        None
+    }
 }
 
 /// Names of a certificate that no host of the listener overlaps.
-fn check_names<'a>(path: &'a str, identity: &Identity, listener: &Listener) -> Option<Finding<'a>> {
+fn check_names(path: &str, identity: &Identity, listener: &Listener) -> Option<String> {
     let is_useless = |name: &&CertificateName| {
         let pattern = HostPattern::parse(&name.to_string());
         pattern.is_ok_and(|pattern| !listener.hosts.iter().any(|host| host.overlaps(&pattern)))
@@ -79,33 +95,36 @@ fn check_names<'a>(path: &'a str, identity: &Identity, listener: &Listener) -> O
         .filter(is_useless)
         .map(|name| format!("`{name}`"))
         .collect();
-    (!listener.hosts.is_empty() && !useless.is_empty()).then(|| Finding {
-        path,
-        code: Code::CertificateNames,
-        message: format!(
+    (!listener.hosts.is_empty() && !useless.is_empty()).then(|| {
+        format!(
             "`{path}` is for {}, which the listener's `hosts` turn away",
             useless.join(", ")
-        ),
-        help: "add them to `hosts`, or use another certificate",
+        )
     })
 }
 
 /// Hosts of the listener that no certificate is for.
 fn check_hosts<'a>(
-    listener: &Listener,
+    listener: &'a Listener,
     end: &'a TlsTermination,
-    identities: &[Arc<Identity>],
+    identities: &'a [Arc<Identity>],
 ) -> impl Iterator<Item = Finding<'a>> {
-    let path = end.certificates.first().map_or("", |files| &*files.cert);
+    let first = end.certificates.first();
     listener.hosts.iter().filter_map(move |host| {
         let text = host.to_string();
         // A listener's wildcard takes more labels than a certificate's; one more label is all a certificate can cover.
         let example = text
             .strip_prefix("*.")
             .map_or_else(|| text.clone(), |rest| format!("x.{rest}"));
-        let is_served = identities.iter().any(|identity| identity.serves(&example));
-        (!is_served).then(|| Finding {
-            path,
+        let mut sources = end.certificates.iter().zip(identities);
+        let is_served = sources.any(|(source, identity)| match source {
+            CertificateSource::Files(_) => identity.serves(&example),
+            // One for these hosts may still have to be issued.
+            CertificateSource::Acme(acme) => acme.hosts.iter().any(|host| **host == *example),
+        });
+        let of = first.filter(|_| !is_served)?;
+        Some(Finding {
+            of,
             code: Code::CertificateNames,
             message: format!("no certificate of the listener is for its host `{text}`"),
             help: "add a certificate; its clients are shown the first one",

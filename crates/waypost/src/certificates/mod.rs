@@ -1,9 +1,11 @@
 //! The files that a config names: certificates, keys, trusted authorities, the texts of error pages, and what clients are
-//! known by.
+//! known by; and beside them the certificates that authorities have issued.
 //!
 //! They are read with the config, and again when they change. If a good version is followed by a bad one, the good one
 //! stays in use, so that a half-written file or a failed renewal refuses no client.
 
+mod acme;
+pub(crate) mod acme_files;
 mod auth;
 mod check;
 mod read;
@@ -17,6 +19,7 @@ use waypost_config::files::NamedFiles;
 use waypost_config::place::Place;
 use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
+use waypost_plan::acme::Acme;
 use waypost_plan::certificate_files::CertificateFiles;
 use waypost_policy::page_files::FileText;
 use waypost_proxy::generation::{AuthMaterials, Materials};
@@ -24,10 +27,13 @@ use waypost_tls::client::ClientTls;
 use waypost_tls::identity::Identity;
 use waypost_tls::server::{ServerTls, Tickets};
 
+use self::acme::KnownAcme;
+use self::acme_files::AcmeFiles;
 use self::auth::KnownAuth;
 pub(crate) use self::auth::{KEY_FILE_BYTES_MAX, PASSWORD_FILE_BYTES_MAX};
 use self::read::{ListenerKey, Reading, ServiceKey};
 use self::watch::Watch;
+use crate::acme::issued::Issued;
 use crate::source::Source;
 use crate::texts::Texts;
 
@@ -36,6 +42,9 @@ use crate::texts::Texts;
 pub(crate) struct Certificates {
     /// By pair of files, with the texts of both.
     identities: HashMap<CertificateFiles, (PairTexts, Arc<Identity>)>,
+    /// The certificates that authorities have issued, as the orders put them in.
+    issued: Issued,
+    acme: KnownAcme,
     /// The text of each file of trusted certificates.
     authorities: HashMap<Box<str>, Arc<[u8]>>,
     /// The text of each file of an error page.
@@ -56,7 +65,7 @@ pub(crate) struct ReadCertificates {
     pub(crate) materials: Materials,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) watch: Watch,
-    /// The sort of files that have other contents than before, if it is not certificates.
+    /// The news for the log, if it is not that certificates were read again.
     pub(crate) renewed: Option<&'static str>,
 }
 
@@ -107,6 +116,8 @@ impl Certificates {
 
     fn reading<'r>(&'r mut self, texts: &Texts, source: &'r Source) -> Reading<'r> {
         let first = texts.sources.first().map(|source| source.name.clone());
+        // One that is issued meanwhile is noticed.
+        let watch = Watch::of(self.issued.version());
         Reading {
             certificates: self,
             source,
@@ -118,7 +129,7 @@ impl Certificates {
                 end_column: 1,
             },
             diagnostics: Vec::new(),
-            watch: Watch::default(),
+            watch,
             renewed: None,
         }
     }
@@ -131,16 +142,40 @@ impl Certificates {
     /// Watches these files from now on, because their plan is active.
     pub(crate) fn watch(&mut self, watch: Watch) {
         self.watch = watch;
+        self.acme.retain(self.watch.acme());
     }
 
-    /// Returns true if there are files to poll.
+    /// Of the certificates that authorities issue, those that a self-signed one is served in place of, unless told already.
+    pub(crate) fn tell_placeholders(&mut self) -> Vec<Arc<Acme>> {
+        self.acme.tell_placeholders(self.watch.acme())
+    }
+
+    /// The certificates that authorities have issued. Those that are put in come into force at the next poll.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "orders, which are to come, put them in")
+    )]
+    pub(crate) fn issued(&self) -> &Issued {
+        &self.issued
+    }
+
+    /// The certificates that authorities issue for the active plan, each once, with what their files say.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "orders, which are to come, look at them")
+    )]
+    pub(crate) fn acme(&self) -> &[(Arc<Acme>, AcmeFiles)] {
+        self.watch.acme()
+    }
+
+    /// Returns true if there is something to poll.
     pub(crate) fn are_watched(&self) -> bool {
         !self.watch.is_empty()
     }
 
-    /// Polls the files. Returns true if they are to be read again.
+    /// Polls the files and what has been issued. Returns true if they are to be read again.
     pub(crate) fn poll(&mut self) -> bool {
-        self.watch.poll()
+        self.watch.poll(self.issued.version())
     }
 
     /// The errors of files whose last good version is in use.

@@ -9,6 +9,7 @@ use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
 use waypost_config::files::{Mention, NamedFiles, TlsFiles};
 use waypost_config::place::Place;
 use waypost_plan::certificate_files::CertificateFiles;
+use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::listener::{ClientAuthMode, Listener, ListenerTls};
 use waypost_plan::service::{Service, Trust};
@@ -68,7 +69,7 @@ pub(super) struct Reading<'a> {
     pub(super) anywhere: Place,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) watch: Watch,
-    /// The sort of files that have other contents than before, if it is not certificates.
+    /// The news for the log, if it is not that certificates were read again.
     pub(super) renewed: Option<&'static str>,
 }
 
@@ -171,8 +172,9 @@ impl Reading<'_> {
             }
         }
         if let Some(ca) = &named.ca {
-            self.authority(&ca.path, named);
+            self.authority(&ca.path, self.place_of_ca(named));
         }
+        self.check_acme_alone(named);
     }
 
     pub(super) fn finish(self, materials: Materials) -> ReadCertificates {
@@ -192,25 +194,29 @@ impl Reading<'_> {
         let identities: Vec<Arc<Identity>> = end
             .certificates
             .iter()
-            .filter_map(|files| self.identity(files, named))
+            .filter_map(|source| match source {
+                CertificateSource::Files(files) => self.identity(files, named),
+                CertificateSource::Acme(acme) => self.acme(acme, named),
+            })
             .collect();
         let authority = match &end.client_auth {
-            Some(auth) => Some((self.authority(&auth.ca, named)?, auth.mode)),
+            Some(auth) => Some((self.authority(&auth.ca, self.place_of_ca(named))?, auth.mode)),
             None => None,
         };
         // One without its files is a mistake in the text, which is reported already.
-        let written = end.certificates.len().max(named.certificates.len());
+        let written = named.certificates.len() + named.acme.len();
+        let written = end.certificates.len().max(written);
         if identities.is_empty() || identities.len() < written {
             return None;
         }
         for Finding {
-            path,
+            of,
             code,
             message,
             help,
         } in check(listener, end, &identities, Timestamp::now())
         {
-            for place in self.places_of(path, named) {
+            for place in self.places_of(of, named) {
                 let mut found = diagnostic(code, place, message.clone());
                 found.help = Some(help.to_owned());
                 self.add(found);
@@ -275,7 +281,7 @@ impl Reading<'_> {
         }
         // Both are read, so that a mistake in one does not hide one in the other.
         let authority = match &service.tls.trust {
-            Trust::Ca(path) => self.authority(path, named).map(Some),
+            Trust::Ca(path) => self.authority(path, self.place_of_ca(named)).map(Some),
             Trust::Platform | Trust::Unverified => Some(None),
         };
         let identity = match &service.tls.client_cert {
@@ -369,8 +375,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Trusted certificates: the present version of the file, or else the last good one.
-    fn authority(&mut self, path: &str, named: &TlsFiles) -> Option<Arc<[u8]>> {
+    /// Trusted certificates: the present version of the file, or else the last good one. `places` are those of the path.
+    pub(super) fn authority(&mut self, path: &str, places: Vec<Place>) -> Option<Arc<[u8]>> {
         let read = match self.file(path) {
             Ok(text) => match waypost_tls::check_roots(&text) {
                 Ok(()) => Ok(text),
@@ -400,7 +406,7 @@ impl Reading<'_> {
                 Some(known)
             }
             (Err((code, message, wanted)), None) => {
-                self.fail(self.place_of_ca(named), code, &message, wanted);
+                self.fail(places, code, &message, wanted);
                 None
             }
         }
@@ -413,12 +419,16 @@ impl Reading<'_> {
     }
 
     /// The places where a listener names a certificate.
-    fn places_of(&self, path: &str, named: &TlsFiles) -> Vec<Place> {
-        let mentions = named.certificates.iter().filter_map(|pair| pair.cert.as_ref());
-        let places = mentions
-            .filter(|mention| *mention.path == *path)
-            .map(|mention| mention.place.clone());
-        self.or_anywhere(places.collect())
+    fn places_of(&self, source: &CertificateSource, named: &TlsFiles) -> Vec<Place> {
+        let places = match source {
+            CertificateSource::Files(files) => {
+                let mentions = named.certificates.iter().filter_map(|pair| pair.cert.as_ref());
+                let mentions = mentions.filter(|mention| mention.path == files.cert);
+                mentions.map(|mention| mention.place.clone()).collect()
+            }
+            CertificateSource::Acme(_) => named.acme.iter().map(|acme| acme.place.clone()).collect(),
+        };
+        self.or_anywhere(places)
     }
 
     /// The place of a `ca`.

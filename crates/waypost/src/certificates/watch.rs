@@ -1,7 +1,11 @@
 //! Watching certificate files for changes, by polling.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use waypost_plan::acme::Acme;
+
+use super::acme_files::AcmeFiles;
 use crate::source::disk::stamp::Stamp;
 
 /// The delay after which files are read although they keep changing.
@@ -13,11 +17,23 @@ pub(crate) struct Watch {
     stamps: Vec<Stamp>,
     /// The errors of files whose last good version is in use.
     stale: Vec<String>,
+    /// The certificates that authorities issue for the plan, with what their files said.
+    acme: Vec<(Arc<Acme>, AcmeFiles)>,
+    /// The version of what has been issued, as it was before the reading.
+    issued: u64,
     /// The time of the first change that has not been read yet.
     unsettled_since: Option<Instant>,
 }
 
 impl Watch {
+    /// No files, beside what has been issued up to this version.
+    pub(super) fn of(issued: u64) -> Self {
+        Self {
+            issued,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, stamp: Stamp) {
         if !self.stamps.contains(&stamp) {
             self.stamps.push(stamp);
@@ -30,19 +46,34 @@ impl Watch {
         }
     }
 
+    pub(super) fn add_acme(&mut self, acme: &Arc<Acme>, files: AcmeFiles) {
+        // Listeners share certificates.
+        if !self.acme.iter().any(|(known, _)| known == acme) {
+            self.acme.push((Arc::clone(acme), files));
+        }
+    }
+
+    /// The certificates that authorities issue for the plan, each once.
+    pub(super) fn acme(&self) -> &[(Arc<Acme>, AcmeFiles)] {
+        &self.acme
+    }
+
     /// The errors of files whose last good version is in use.
     pub(super) fn stale(&self) -> &[String] {
         &self.stale
     }
 
-    /// Returns true if there are no files to poll.
+    /// Returns true if there is nothing to poll.
     pub(super) fn is_empty(&self) -> bool {
-        self.stamps.is_empty()
+        self.stamps.is_empty() && self.acme.is_empty()
     }
 
-    /// Polls the files. Returns true if one has changed and none did since the last poll, or if changes go on for too
-    /// long.
-    pub(super) fn poll(&mut self) -> bool {
+    /// Polls the files, and the version of what has been `issued`. Returns true if a file has changed and none did since
+    /// the last poll, if changes go on for too long, or if a certificate was issued.
+    pub(super) fn poll(&mut self, issued: u64) -> bool {
+        if issued != self.issued && !self.acme.is_empty() {
+            return true;
+        }
         let now: Vec<Stamp> = self.stamps.iter().map(Stamp::again).collect();
         if now != self.stamps {
             self.stamps = now;
@@ -72,13 +103,32 @@ mod tests {
         watch.add(stamp.clone());
         watch.add(stamp);
         assert_eq!(watch.stamps.len(), 1);
-        assert!(!watch.poll(), "no change");
+        assert!(!watch.poll(0), "no change");
         std::fs::write(&file, "12").unwrap();
-        assert!(!watch.poll(), "changed since the last poll");
-        assert!(watch.poll());
-        assert!(!watch.poll(), "reported already");
+        assert!(!watch.poll(0), "changed since the last poll");
+        assert!(watch.poll(0));
+        assert!(!watch.poll(0), "reported already");
         std::fs::remove_file(&file).unwrap();
-        assert!(!watch.poll());
-        assert!(watch.poll(), "a removal is a change");
+        assert!(!watch.poll(0));
+        assert!(watch.poll(0), "a removal is a change");
+    }
+    #[test]
+    fn certificate_that_was_issued_is_due_at_once() {
+        let mut watch = Watch::of(1);
+        assert!(!watch.poll(2), "the plan wants none");
+        let acme = Acme {
+            email: None,
+            directory: "https://ca.test/".into(),
+            hosts: vec!["a.test".into()],
+            eab: None,
+            ca: None,
+        };
+        for _ in 0..2 {
+            watch.add_acme(&Arc::new(acme.clone()), AcmeFiles::default());
+        }
+        assert_eq!(watch.acme().len(), 1);
+        assert!(!watch.is_empty());
+        assert!(!watch.poll(1));
+        assert!(watch.poll(2));
     }
 }

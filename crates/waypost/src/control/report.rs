@@ -46,14 +46,21 @@ impl Control {
         });
     }
 
-    /// Reports and logs certificate files whose last good version is in use.
-    pub(super) fn report_certificates(&self) {
+    /// Reports and logs certificate files whose last good version is in use, and logs which certificates are not issued yet.
+    pub(super) fn report_certificates(&mut self) {
         let stale = self.certificates.stale().to_vec();
         // The status comes first: a reader of the log may ask for it at once.
         self.shared
             .update_report(|report| report.stale_files.clone_from(&stale));
         for message in &stale {
             log::warn(format_args!("{message}; the last good version stays in use"));
+        }
+        for acme in self.certificates.tell_placeholders() {
+            log::warn(format_args!(
+                "a self-signed certificate is served for {} until {} has issued one",
+                acme.hosts.join(", "),
+                acme.directory
+            ));
         }
     }
 

@@ -170,7 +170,10 @@
  * @property {string[]} names
  * @property {string} not_after
  * @property {number} days whole days until then; negative afterwards
- * @property {string} file
+ * @property {boolean} ends_soon it should have been renewed by now
+ * @property {boolean} self_signed
+ * @property {string} [file] absent for one that an authority issues
+ * @property {string} [directory] of the authority that issues it
  */
 
 export {};

@@ -12,23 +12,24 @@ import { Time } from "../../view/time.js";
 /** @typedef {import("../../api/types.js").CertificateView} CertificateView */
 
 const INTERVAL = 60_000;
-/** Days before the end from which a certificate is a reason of the health, and from which a grave one. */
-const SOON = 14;
+/** Days before the end from which it is a grave reason of the health. */
 const LATE = 1;
 const SHOWN = 6;
 
-/** @param {{ days: number }} props */
-function Left({ days }) {
-  const tone = days < LATE ? "bad" : days < SOON ? "warn" : "good";
+/** @param {{ row: CertificateView }} props */
+function Left({ row: { days, ends_soon, self_signed, directory } }) {
+  // It stands in for one that is still to come.
+  if (self_signed && directory) return html`<${Badge} tone="warn">not issued yet<//>`;
+  const tone = !ends_soon ? "good" : days < LATE ? "bad" : "warn";
   return html`<${Badge} tone=${tone}>${days < 0 ? "ended" : days < 1 ? "< 1 day" : counted(days, "day")}<//>`;
 }
 
 /** @type {import("../../view/table.js").Column<CertificateView>[]} */
 const COLUMNS = [
   { title: "Names", isWide: true, cell: (row) => html`<span class="cut" title=${row.names.join("\n")}>${cut(row.names.join(", "), 64)}</span>` },
-  { title: "Listener", isExtra: true, cell: (row) => html`<span class="muted" title=${row.file}>${cut(row.listener, 24)}</span>` },
+  { title: "Listener", isExtra: true, cell: (row) => html`<span class="muted" title=${row.file ?? row.directory}>${cut(row.listener, 24)}</span>` },
   { title: "Ends", isExtra: true, cell: (row) => html`<${Time} at=${row.not_after} />` },
-  { title: "Left", isNumber: true, cell: (row) => html`<${Left} days=${row.days} />` },
+  { title: "Left", isNumber: true, cell: (row) => html`<${Left} row=${row} />` },
 ];
 
 export function Certificates() {
@@ -38,5 +39,5 @@ export function Certificates() {
   return html`<${Panel} title="Certificates by their end" polled=${polled} lines=${3} isEmpty=${all.length === 0} empty=${empty}
     aside=${all.length > SHOWN ? html`<span class="muted">${SHOWN} of ${all.length}</span>` : null}>
     <${Table} label="Certificates, the first to end in front" rows=${all.slice(0, SHOWN)} columns=${COLUMNS}
-      id=${(/** @type {CertificateView} */ row) => `${row.listener} ${row.file} ${row.names.join(" ")}`} /><//>`;
+      id=${(/** @type {CertificateView} */ row) => `${row.listener} ${row.file ?? row.directory} ${row.names.join(" ")}`} /><//>`;
 }
