@@ -14,9 +14,13 @@ use crate::document::rate::RateLimit;
 use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::{ListOr, Removable};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
-use crate::keys::keys;
+use crate::keys::{KeyTable, Read, keys};
+use crate::problems::Problems;
 use crate::times::TimeoutText;
+use crate::tree::Node;
 use crate::values::{RateOrNone, Size, SizeOrNone, Text, Whole, words};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::json;
 
 words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
@@ -132,7 +136,7 @@ keys! {
         /// supports, ECDSA before RSA. A request for a host that another certificate would be chosen for than for the
         /// connection's SNI gets 421, unless the connection's certificate covers it; with `client_auth`, every host that
         /// the connection's certificate does not cover.
-        certificates: NonEmptyList<Certificate> = Optional, "[{ cert: api.crt, key: api.key }]";
+        certificates: NonEmptyList<FilesOrAcme> = Optional, "[{ cert: api.crt, key: api.key }]";
         /// Authentication of clients by certificate.
         client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";
         /// Passes connections through, by SNI, to the services of `passthrough` routes. Excludes `certificates` and
@@ -140,17 +144,57 @@ keys! {
         passthrough: bool = Fallback("false"), "true";
     }
 
-    /// The files of a certificate and its key.
+    /// A certificate with its key: in two files, or issued by an authority. `cert` and `key` are required, or `acme`.
     ///
-    /// Both are reloaded when they change. If the new pair is not usable, the previous one stays in use.
+    /// Files are reloaded when they change. If the new pair is not usable, the previous one stays in use.
     Certificate, "a certificate" {
         /// Certificate as PEM, followed by its chain.
         ///
         /// A relative path is relative to the configuration's directory, or to the working directory if there is no such
         /// file.
-        cert: Text = Required, "api.crt";
+        cert: Text = Optional, "api.crt", only with ["key"];
         /// Private key as PEM.
-        key: Text = Required, "api.key";
+        key: Text = Optional, "api.key", only with ["cert"];
+        /// Certificate that the gateway orders from an authority (ACME, RFC 8555), and renews. Excludes `cert` and `key`.
+        ///
+        /// A self-signed certificate is served until it has been issued, and the last one that was as long as none follows.
+        acme: Acme = Optional, "{ email: ops@example.com }";
+    }
+
+    /// Certificate that an authority issues. `{}` is one of Let's Encrypt for the hosts of the listener.
+    ///
+    /// The authority finds out whether the gateway answers for each host: it connects to port 443, where a listener with `tls`
+    /// answers, or asks over HTTP at port 80, where a listener in clear text does. To order is to agree to its terms of service.
+    /// Listeners that say the same share one certificate.
+    Acme, "an `acme`" {
+        /// Address at which the authority reaches the owner of the account.
+        email: Text = Optional, "ops@example.com";
+        /// URL of the authority's directory, with `https`. Let's Encrypt by default.
+        ///
+        /// To try things out, its staging directory is `https://acme-staging-v02.api.letsencrypt.org/directory`: it issues
+        /// certificates that no browser trusts, with wider limits.
+        directory: Text = Fallback("https://acme-v02.api.letsencrypt.org/directory"), "https://ca.internal/acme/acme/directory";
+        /// Names that the certificate is for, 100 at most; no wildcards and no addresses. The `hosts` of the listener by default.
+        hosts: NonEmptyList<Text> = Optional, "[api.example.com, www.example.com]";
+        /// Account that the authority knows from elsewhere, where it asks for one (external account binding).
+        eab: ExternalAccount = Optional, "{ kid: kid-1, key_file: eab.key }";
+        /// File with the certificates (PEM) of the authorities that sign the certificate of the directory itself: for a private
+        /// one.
+        ///
+        /// Defaults to those that the platform trusts. A relative path is relative to the configuration's directory, or to the
+        /// working directory if there is no such file.
+        ca: Text = Optional, "root.pem";
+    }
+
+    /// Account that an authority knows from elsewhere.
+    ExternalAccount, "an `eab`" {
+        /// Its id there.
+        kid: Text = Required, "kid-1";
+        /// File with its key as the authority gave it: base64url.
+        ///
+        /// It is reloaded when it changes. A relative path is relative to the configuration's directory, or to the working
+        /// directory if there is no such file.
+        key_file: Text = Required, "eab.key";
     }
 
     /// Authentication of clients by certificate.
@@ -203,5 +247,32 @@ keys! {
         handshake_timeout: TimeoutText = Fallback("10s"), "5s";
         /// Maximum number of concurrent TLS handshakes per worker; a further one replaces the oldest.
         handshakes: Whole = Fallback("1000"), "200";
+    }
+}
+
+/// A certificate with the keys of one way to come by it.
+#[derive(Debug, Clone)]
+pub(crate) struct FilesOrAcme(pub(crate) Certificate);
+
+impl Read for FilesOrAcme {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        Certificate::read(node, problems).map(Self)
+    }
+
+    fn words() -> String {
+        Certificate::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Certificate::schema(generator);
+        let ways = json!([{ "required": ["cert", "key"] }, { "required": ["acme"] }]);
+        schema.insert("oneOf".to_owned(), ways);
+        let pair = json!({ "cert": ["key"], "key": ["cert"] });
+        schema.insert("dependentRequired".to_owned(), pair);
+        schema
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        Certificate::table()
     }
 }

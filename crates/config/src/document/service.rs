@@ -8,7 +8,6 @@ use crate::collections::List;
 use crate::diagnostic::Code;
 use crate::document::Document;
 use crate::document::health::{Ejection, HealthCheck};
-use crate::document::listener::Certificate;
 use crate::either::{UrlsOr, WordOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
@@ -246,9 +245,22 @@ keys! {
         /// Defaults to the host in the URL of the endpoint.
         server_name: Text = Optional, "users.internal";
         /// Client certificate for the endpoints.
-        client_cert: Certificate = Optional, "{ cert: gateway.crt, key: gateway.key }";
+        client_cert: ClientCertificate = Optional, "{ cert: gateway.crt, key: gateway.key }";
         /// Accepts any certificate, without verification. Every load warns of it.
         insecure: bool = Fallback("false"), "true";
+    }
+
+    /// The certificate that endpoints are shown, in two files.
+    ///
+    /// Both are reloaded when they change. If the new pair is not usable, the previous one stays in use.
+    ClientCertificate, "the `client_cert` of a service" {
+        /// Certificate as PEM, followed by its chain.
+        ///
+        /// A relative path is relative to the configuration's directory, or to the working directory if there is no such
+        /// file.
+        cert: Text = Required, "gateway.crt";
+        /// Private key as PEM.
+        key: Text = Required, "gateway.key";
     }
 
     /// Timeouts of a service.

@@ -129,7 +129,7 @@ fn listener(
     written: &document::listener::Listener,
     context: &mut Context<'_>,
 ) -> (Option<Listener>, TlsFiles<Span>) {
-    let (tls, files) = tls::of_listener(written.tls.as_deref(), context);
+    let (tls, files) = tls::of_listener(written, context);
     let redirect = written
         .redirect
         .as_ref()

@@ -29,6 +29,7 @@ use crate::problems::Problems;
 use crate::times::{DurationText, TimeoutText};
 use crate::values::Size;
 
+mod acme;
 mod action;
 mod balance;
 mod capacity;

@@ -1,5 +1,7 @@
 //! TLS of listeners and services.
 
+use std::sync::Arc;
+
 use waypost_plan::certificate_files::CertificateFiles;
 use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::listener::{ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination};
@@ -7,11 +9,13 @@ use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 
 use crate::diagnostic::Code;
 use crate::document;
+use crate::document::listener::{Certificate, FilesOrAcme};
 use crate::files::{CertificateMention, Mention, TlsFiles};
-use crate::keys::At;
+use crate::keys::{self, At};
+use crate::lower::acme::Ordered;
 use crate::lower::{Context, host, settings};
 use crate::place::Span;
-use crate::problems::quote;
+use crate::problems::{Problems, quote};
 use crate::values::{Text, words};
 
 words! {
@@ -31,11 +35,11 @@ words! {
 
 /// Lowers the TLS of a listener, with the files that it names.
 pub(super) fn of_listener(
-    written: Option<&At<document::listener::ListenerTls>>,
+    listener: &document::listener::Listener,
     context: &mut Context<'_>,
 ) -> (ListenerTls, TlsFiles<Span>) {
     let mut files = TlsFiles::default();
-    let Some(written) = written else {
+    let Some(written) = &listener.tls else {
         return (ListenerTls::Off, files);
     };
     let given = &written.value;
@@ -77,12 +81,18 @@ pub(super) fn of_listener(
                 written.key,
                 "the `tls` of a listener has no `certificates`",
             )
-            .help("add `certificates: [{ cert: api.crt, key: api.key }]`, or `passthrough: true`");
+            .help(
+                "add `certificates: [{ cert: api.crt, key: api.key }]`, `certificates: [{ acme: {} }]`, or \
+                 `passthrough: true`",
+            );
     }
     let certificates = given.certificates.iter().flat_map(|list| &list.value.0);
+    let mut ordered = Ordered::default();
     let certificates = certificates
-        .filter_map(|one| certificate(&one.value, &mut files, context))
-        .map(CertificateSource::Files)
+        .filter_map(|one| {
+            let FilesOrAcme(written) = &one.value;
+            certificate(&one.with(written), listener, &mut ordered, &mut files, context)
+        })
         .collect();
     let client_auth = given.client_auth.as_ref().and_then(|auth| {
         let auth = &auth.value;
@@ -156,10 +166,14 @@ pub(super) fn of_service(
             (None, None) => Trust::Platform,
         },
         server_name: given.server_name.as_ref().map(|name| (*name.value).into()),
-        client_cert: given
-            .client_cert
-            .as_ref()
-            .and_then(|one| certificate(&one.value, &mut files, context)),
+        client_cert: given.client_cert.as_ref().and_then(|one| {
+            pair(
+                one.value.cert.as_deref(),
+                one.value.key.as_deref(),
+                &mut files,
+                context,
+            )
+        }),
     };
     (tls, files)
 }
@@ -179,15 +193,75 @@ fn check_server_name(written: &At<Text>, context: &mut Context<'_>) {
         .help("write the name that stands in the certificate, without scheme and port");
 }
 
-/// Lowers the files of a certificate, and adds them to `files`.
+/// Lowers a certificate of a listener, and adds its files to `files`.
 fn certificate(
-    written: &document::listener::Certificate,
+    written: &At<&Certificate>,
+    listener: &document::listener::Listener,
+    ordered: &mut Ordered,
+    files: &mut TlsFiles<Span>,
+    context: &mut Context<'_>,
+) -> Option<CertificateSource> {
+    let given = written.value;
+    let Some(acme) = &given.acme else {
+        report_missing(written, context.problems);
+        let files = pair(given.cert.as_deref(), given.key.as_deref(), files, context)?;
+        return Some(CertificateSource::Files(files));
+    };
+    let others = [&given.cert, &given.key];
+    let other = others.into_iter().flatten().next();
+    if let Some(other) = other {
+        context
+            .problems
+            .add(
+                Code::ConflictingKeys,
+                acme.key,
+                "a certificate is in files, or an authority issues it",
+            )
+            .label(other.key, "a file")
+            .help("leave out `acme`, or `cert` and `key`; two certificates are two items of the list");
+    }
+    let acme = ordered.add(acme, listener, files, context.problems)?;
+    Some(CertificateSource::Acme(Arc::new(acme)))
+}
+
+/// Reports keys that a certificate in files lacks.
+fn report_missing(written: &At<&Certificate>, problems: &mut Problems) {
+    let given = &written.value.given;
+    let is_meant = |wanted: &str| {
+        let mut keys = given.keys();
+        keys.any(|key| key == wanted || keys::meant(key, &Certificate::TABLE) == Some(wanted))
+    };
+    if is_meant("acme") {
+        return;
+    }
+    for (name, example, other) in [("cert", "api.crt", "key"), ("key", "api.key", "cert")] {
+        if is_meant(name) {
+            continue;
+        }
+        // Without any key it is open which way is meant.
+        let (message, help) = match is_meant(other) {
+            true => (format!("a certificate has no `{name}`"), format!("add `{name}: {example}`")),
+            false => (
+                "a certificate has no `cert` and `key`".to_owned(),
+                "add `cert: api.crt` and `key: api.key`, or `acme: { email: ops@example.com }` to have one issued"
+                    .to_owned(),
+            ),
+        };
+        problems.add(Code::MissingKey, written.span, message).help(help);
+        return;
+    }
+}
+
+/// Lowers the files of a certificate, and adds them to `files`.
+fn pair(
+    cert: Option<&At<Text>>,
+    key: Option<&At<Text>>,
     files: &mut TlsFiles<Span>,
     context: &mut Context<'_>,
 ) -> Option<CertificateFiles> {
     let mention = CertificateMention {
-        cert: file(written.cert.as_deref(), context),
-        key: file(written.key.as_deref(), context),
+        cert: file(cert, context),
+        key: file(key, context),
     };
     let path = |mention: &Option<Mention<Span>>| Some(mention.as_ref()?.path.clone());
     let paths = (path(&mention.cert), path(&mention.key));

@@ -73,10 +73,11 @@ macro_rules! words {
 }
 
 mod auth;
+mod certificate;
 
 /// All mappings with such words.
 fn all_mappings() -> impl Iterator<Item = &'static Mapping> {
-    MAPPINGS.iter().chain(auth::MAPPINGS)
+    MAPPINGS.iter().chain(auth::MAPPINGS).chain(certificate::MAPPINGS)
 }
 
 const MISSING: &str = "this version has nothing like it";
@@ -124,6 +125,8 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["providers", "provider"], "leave it out: `waypost run PATH` reads a file or a directory, and follows its changes";
         "" = ["certificates", "tls_certificates", "ssl", "tls_options"],
             "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
+        "" = ["certificates_resolvers", "cert_resolvers", "certificate_resolvers", "acme", "letsencrypt", "acme_ca", "auto_https"],
+            "an authority issues the certificate of a listener with `tls: { certificates: [{ acme: {} }] }`";
         "" = ["prometheus", "tracing", "telemetry"], "metrics are served at the `admin` address, as `/metrics`";
     }
     "a policy": {
@@ -144,8 +147,8 @@ const MAPPINGS: &[Mapping] = words! {
             "ssl", "ssl_certificate", "ssl_certificate_key", "certificate", "certificates", "certs", "cert", "key", "cert_file",
             "key_file", "crt", "tls_context", "transport_socket", "https", "default_certificate", "certificate_refs",
         ], "`tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
-        "" = ["cert_resolver", "acme", "letsencrypt", "auto_https", "automatic_https"],
-            "let a tool such as certbot renew the files in `tls`: they are read again when they change";
+        "" = ["cert_resolver", "acme", "letsencrypt", "lets_encrypt", "auto_https", "automatic_https", "auto_cert", "autocert"],
+            "an authority issues the certificate of `tls: { certificates: [{ acme: {} }] }`";
         "" = ["http2", "h2", "alpn", "protocols", "http_versions"],
             "leave it out: with `tls`, clients get HTTP/2 by ALPN; without, those that begin with it";
         "trusted_proxies" = [
@@ -224,16 +227,11 @@ const MAPPINGS: &[Mapping] = words! {
             "protocols", "min_version", "max_version", "min_protocol_version", "ssl_protocols", "ciphers", "cipher_suites",
             "ssl_ciphers", "alpn", "alpn_protocols", "curve_preferences", "tls_params", "enabled",
         ], "leave it out: TLS 1.2 and 1.3 with safe ciphers, and ALPN, are always used";
-        "" = ["cert_resolver", "acme", "options", "sni_strict", "domains"],
-            "let a tool such as certbot renew the files in `certificates`: they are read again when they change";
-    }
-    "a certificate": {
-        "cert" = [
-            "certificate", "cert_file", "crt", "crt_file", "ssl_certificate", "certificate_chain", "chain", "certificate_file",
-            "pem", "path",
-        ], "`cert: @api.crt@`";
-        "key" = ["private_key", "key_file", "ssl_certificate_key", "keyfile", "key_path", "secret_key"], "`key: @api.key@`";
-        "" = ["snis", "sni", "hosts", "domains", "stores"], "leave it out: the names in the certificate decide who gets it";
+        "" = ["options", "sni_strict"], "leave it out: the certificate is chosen by the host, and the first one is for others";
+        "" = ["cert_resolver", "acme", "letsencrypt", "lets_encrypt", "issuer", "issuers", "automation", "on_demand", "auto"],
+            "an authority issues the certificate of `certificates: [{ acme: {} }]`";
+        "" = ["domains", "hosts"],
+            "a certificate is ordered for the `hosts` of the listener, or for its own: `certificates: [{ acme: { hosts: [api.example.com] } }]`";
     }
     "the `client_auth` of a listener": {
         "ca" = ["ca_file", "ca_files", "ca_certificate", "client_ca", "trusted_ca", "cacert", "roots"], "`ca: clients.crt`";

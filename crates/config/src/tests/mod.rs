@@ -3,6 +3,7 @@
 use super::*;
 
 mod accepted;
+mod acme;
 mod auth;
 mod cors;
 mod destinations;
