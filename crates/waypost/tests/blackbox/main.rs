@@ -58,6 +58,7 @@ mod overview;
 mod own_responses;
 mod passthrough;
 mod passwords;
+mod placeholder;
 mod policies;
 mod proxy_protocol;
 mod questions;
