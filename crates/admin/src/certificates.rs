@@ -45,7 +45,7 @@ impl CertificateView {
     }
 }
 
-/// The certificates of all listeners, the one that ends first in front.
+/// The certificates of all listeners: those that are still to be issued in front, then the one that ends first.
 pub(crate) fn of(generation: &Generation) -> Vec<CertificateView> {
     let now = Timestamp::now().as_second();
     let time = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
@@ -74,7 +74,7 @@ pub(crate) fn of(generation: &Generation) -> Vec<CertificateView> {
             }
         }));
     }
-    views.sort_by_key(|view| view.not_after);
+    views.sort_by_key(|view| (!view.is_placeholder(), view.not_after));
     views
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use waypost_config::{size, yaml};
 use waypost_plan::Plan;
 use waypost_plan::access::BodyLimit;
+use waypost_plan::acme::Acme;
 use waypost_plan::auth::Way;
 use waypost_plan::duration;
 use waypost_plan::listener::Underscores;
@@ -237,6 +238,10 @@ pub(crate) fn of(plan: &Plan) -> Vec<Limit> {
         (
             "values that aliases stand for",
             yaml::ALIASED_VALUES_MAX.to_string(),
+        ),
+        (
+            "hosts of a certificate that an authority issues",
+            Acme::HOSTS_MAX.to_string(),
         ),
     ];
     limits.extend(config.map(|(key, value)| Limit {

@@ -12,7 +12,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/certificates",
-        summary: "The certificates that listeners serve, the one that ends first in front",
+        summary: "The certificates that listeners serve: those that are still to be issued in front, then the one that ends first",
         query: &[],
         body: Vec::new(),
         response: vec![json::<Vec<CertificateView>>()],

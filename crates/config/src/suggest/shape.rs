@@ -100,6 +100,7 @@ fn of_text(text: &str, wanted: &str, knows: impl Fn(&str) -> bool) -> Option<Sha
         "the timeouts of a service" | "the timeouts of a route" => {
             probable(format!("{{ response: {yaml} }}"))
         }
+        "an `acme`" if text.contains('@') => probable(format!("{{ email: {yaml} }}")),
         "the limits of a listener" | "the limits of a route" => {
             let size = crate::size::corrected(text).unwrap_or_else(|| text.to_owned());
             probable(format!("{{ body_bytes: {} }}", plain(&size)))
@@ -125,6 +126,7 @@ fn of_other(node: &Node, wanted: &str) -> Option<Shape> {
         (Value::List(items), "a `cors`") if has_texts(items) => {
             probable(format!("{{ origins: {} }}", flow::of(node)?))
         }
+        (Value::Scalar(_), "an `acme`") => probable("{}".to_owned()),
         (Value::Scalar(_) | Value::List(_), "the `tls` of a listener") => {
             probable("{ certificates: [{ cert: api.crt, key: api.key }] }".to_owned())
         }
@@ -136,6 +138,7 @@ fn of_other(node: &Node, wanted: &str) -> Option<Shape> {
 pub(crate) fn example(wanted: &str) -> Option<&'static str> {
     Some(match wanted {
         "a match" => "{ host: api.example.com, path: /orders/* }",
+        "an `acme`" => "{ email: ops@example.com }",
         "a redirect" => "{ scheme: https, status: 308 }",
         "a respond" => "{ status: 404 }",
         "a rewrite" => "{ prefix: /v2 }",

@@ -181,7 +181,15 @@ fn certificate_is_in_files_or_ordered() {
     );
     check("{ cert: a, acme: {} }", &["4:36 conflicting-keys"]);
     check("{ crt: a, key: b }", &["4:27 unknown-key did you mean `cert`?"]);
-    check("{ acme: true }", &["4:33 wrong-type"]);
+    check("{ acme: true }", &["4:33 wrong-type write `{}`"]);
+    check(
+        "{ acme: ops@a.test }",
+        &["4:33 wrong-type write `{ email: \"ops@a.test\" }`"],
+    );
+    check(
+        "{ acme: letsencrypt }",
+        &["4:33 wrong-type write its keys, such as `{ email: ops@example.com }`"],
+    );
     check("{ letsencrypt: {} }", &["4:27 unknown-key write `acme: {}`"]);
     check(
         "{ cert: a, key: b, hosts: [a.test] }",

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { accessible, close, fits, launch, LOOKS, open, shoot } from "./support/browser.js";
@@ -102,4 +103,28 @@ test("a certificate that is renewed is no reason any more", async () => {
   await page.reload();
   assert.deepEqual((await rows(page)).map(([, left]) => left), ["60 days", "60 days", "60 days", "60 days", "90 days"]);
   await close(page);
+});
+
+test("a certificate that is still to be issued stands in front and says so", async () => {
+  // An authority that never answers.
+  const authority = createServer();
+  await new Promise((resolve) => { authority.listen(0, "127.0.0.1", () => resolve(undefined)); });
+  const { port } = /** @type {import("node:net").AddressInfo} */ (authority.address());
+  const { cert, key } = certificate(["later.test"], 90 * DAY + 1);
+  const waiting = await Gateway.start(`
+listeners:
+  - name: public
+    bind: 127.0.0.1:0
+    tls: { certificates: [{ cert: a.crt, key: a.key }, { acme: { directory: "https://127.0.0.1:${port}/dir", hosts: [new.test] } }] }
+routes:
+  - { name: all, match: { path: /* }, respond: { status: 200 } }
+`, { files: { "a.crt": cert, "a.key": key } });
+  const page = await open(browser);
+  await page.goto(waiting.admin);
+  assert.deepEqual(await rows(page), [["new.test", "not issued yet"], ["later.test", "90 days"]]);
+  await page.getByRole("region", { name: "Health" }).getByText("a self-signed certificate is served for new.test").waitFor();
+  await accessible(page);
+  await close(page);
+  await waiting.stop();
+  authority.close();
 });

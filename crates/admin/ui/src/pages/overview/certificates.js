@@ -16,10 +16,13 @@ const INTERVAL = 60_000;
 const LATE = 1;
 const SHOWN = 6;
 
+/** True if it stands in for one that an authority is still to issue. @param {CertificateView} row */
+const isPlaceholder = (row) => row.self_signed && row.directory !== undefined;
+
 /** @param {{ row: CertificateView }} props */
-function Left({ row: { days, ends_soon, self_signed, directory } }) {
-  // It stands in for one that is still to come.
-  if (self_signed && directory) return html`<${Badge} tone="warn">not issued yet<//>`;
+function Left({ row }) {
+  if (isPlaceholder(row)) return html`<${Badge} tone="warn">not issued yet<//>`;
+  const { days, ends_soon } = row;
   const tone = !ends_soon ? "good" : days < LATE ? "bad" : "warn";
   return html`<${Badge} tone=${tone}>${days < 0 ? "ended" : days < 1 ? "< 1 day" : counted(days, "day")}<//>`;
 }
@@ -28,7 +31,7 @@ function Left({ row: { days, ends_soon, self_signed, directory } }) {
 const COLUMNS = [
   { title: "Names", isWide: true, cell: (row) => html`<span class="cut" title=${row.names.join("\n")}>${cut(row.names.join(", "), 64)}</span>` },
   { title: "Listener", isExtra: true, cell: (row) => html`<span class="muted" title=${row.file ?? row.directory}>${cut(row.listener, 24)}</span>` },
-  { title: "Ends", isExtra: true, cell: (row) => html`<${Time} at=${row.not_after} />` },
+  { title: "Ends", isExtra: true, cell: (row) => isPlaceholder(row) ? "–" : html`<${Time} at=${row.not_after} />` },
   { title: "Left", isNumber: true, cell: (row) => html`<${Left} row=${row} />` },
 ];
 
