@@ -241,17 +241,27 @@ async fn members_and_clients_know_each_other_by_certificates() {
     });
     put(&client, "/k", "").await;
     let authority = etcd.tls.as_ref().unwrap();
-    for tls in [
-        None,
-        Some(authority.client_tls(None)),
-        Some(authority.client_tls(Some(&Authority::new().issue("waypost")))),
-        Some(Authority::new().client_tls(Some(&authority.issue("waypost")))),
+    let in_clear = "it speaks TLS, and is asked without";
+    for (tls, expected) in [
+        (None, in_clear),
+        (Some(authority.client_tls(None)), ""),
+        (
+            Some(authority.client_tls(Some(&Authority::new().issue("waypost")))),
+            "",
+        ),
+        (
+            Some(Authority::new().client_tls(Some(&authority.issue("waypost")))),
+            "",
+        ),
     ] {
         let stranger = Client::new(Options {
             tls,
             ..etcd.options()
         });
         let error = stranger.with_deadline(Duration::from_millis(500)).get("/k").await;
-        assert!(matches!(error, Err(Error::Unavailable { .. })), "{error:?}");
+        let Err(Error::Unavailable { reason }) = error else {
+            panic!("{error:?}");
+        };
+        assert!(reason.contains(expected), "{reason}");
     }
 }

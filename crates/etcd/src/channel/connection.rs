@@ -12,7 +12,7 @@ use http::uri::PathAndQuery;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
@@ -83,7 +83,17 @@ pub(super) enum ConnectError {
     Uri(#[from] http::Error),
     #[error("it does not answer: {0}")]
     NoAnswer(String),
+    #[error(
+        "it speaks TLS, and is asked without: say `https` in place of `http`, or give the certificate of its authority"
+    )]
+    Clear,
 }
+
+/// A first message that TLS has, and refuses: a greeting without a content.
+const EMPTY_GREETING: [u8; 9] = [22, 3, 1, 0, 4, 1, 0, 0, 0];
+
+/// The first bytes of what TLS answers: an alert, or a greeting.
+const TLS_ANSWERS: [u8; 2] = [21, 22];
 
 /// Properties of a call beside its message.
 #[derive(Debug, Clone)]
@@ -102,17 +112,14 @@ impl Connection {
     pub(super) async fn open(endpoint: &Endpoint, options: &Options, id: u64) -> Result<Self, ConnectError> {
         let socket = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
         socket.set_nodelay(true)?;
-        let line = if endpoint.has_tls(options.tls.is_some()) {
+        let has_tls = endpoint.has_tls(options.tls.is_some());
+        let line = if has_tls {
             let tls = options.tls.as_ref().ok_or(ConnectError::NoTls)?;
             over_tls(socket, endpoint, tls).await?
         } else {
             over(socket).await?
         };
-        let scheme = if endpoint.has_tls(options.tls.is_some()) {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if has_tls { "https" } else { "http" };
         let origin = Uri::builder()
             .scheme(scheme)
             .authority(endpoint.authority())
@@ -124,8 +131,10 @@ impl Connection {
             origin,
             response_bytes_max: options.response_bytes_max,
         };
-        connection.ask().await?;
-        Ok(connection)
+        match connection.ask().await {
+            Err(_) if !has_tls && speaks_tls(endpoint).await => Err(ConnectError::Clear),
+            asked => asked.map(|()| connection),
+        }
     }
 
     /// Asks something that every member answers, with or without a leader. A refusal is an answer.
@@ -218,6 +227,16 @@ async fn over_tls(socket: TcpStream, endpoint: &Endpoint, tls: &ClientTls) -> Re
         return Err(ConnectError::Protocol);
     }
     over(socket).await
+}
+
+/// Returns true if a member that has not answered in clear does so in TLS.
+async fn speaks_tls(endpoint: &Endpoint) -> bool {
+    let answer = async {
+        let mut socket = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
+        socket.write_all(&EMPTY_GREETING).await?;
+        socket.read_u8().await
+    };
+    answer.await.is_ok_and(|first| TLS_ANSWERS.contains(&first))
 }
 
 async fn over(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Line, ConnectError> {

@@ -58,7 +58,7 @@ async fn members_and_clients_know_each_other_by_certificates() {
         (Some(other.client_tls(None)), "certificate"),
         (Some(authority.client_tls(None)), ""),
         (Some(authority.client_tls(Some(&other.issue("waypost")))), ""),
-        (None, ""),
+        (None, "it speaks TLS, and is asked without"),
     ] {
         let stranger = Client::new(Options {
             tls,
