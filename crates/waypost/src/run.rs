@@ -219,7 +219,9 @@ async fn start(
         Origin::Path(path) => Source::at(path),
         Origin::Etcd(etcd) => {
             let arrival = match predecessor {
-                Some(_) => Arrival::Upgrade,
+                Some(_) => Arrival::Upgrade {
+                    from: std::os::unix::process::parent_id(),
+                },
                 None => Arrival::Own,
             };
             Source::Fleet(member::join(etcd, arrival).await?)

@@ -92,8 +92,8 @@ pub(crate) struct Served {
 pub(crate) enum Arrival {
     /// It is an instance by itself.
     Own,
-    /// It takes over from the process that is the instance, in an upgrade.
-    Upgrade,
+    /// It takes over from the process with this number, in an upgrade.
+    Upgrade { from: u32 },
 }
 
 /// A change that was made.

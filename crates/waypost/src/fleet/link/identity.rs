@@ -1,6 +1,7 @@
 //! The id of this instance, which it keeps over restarts.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use aws_lc_rs::rand;
@@ -12,7 +13,7 @@ use crate::fleet::Arrival;
 /// The name of the file with the id.
 const FILE: &str = "instance";
 
-/// The name of the file whose lock says which process has the id.
+/// The name of the file whose lock says which process has the id. It has the number of that process.
 const LOCK: &str = "instance.lock";
 
 /// An instance as a member of a fleet.
@@ -32,7 +33,12 @@ impl Identity {
     pub(super) fn of(state: &Path, arrival: Arrival) -> Self {
         let file = state.join(FILE);
         let Some(lock) = lock(state) else {
-            let kept = kept(&file).filter(|_| arrival == Arrival::Upgrade);
+            let is_successor = match arrival {
+                Arrival::Own => false,
+                // Earlier versions write no number.
+                Arrival::Upgrade { from } => holder(state).is_none_or(|holder| holder == from),
+            };
+            let kept = kept(&file).filter(|_| is_successor);
             return Self {
                 is_inherited: kept.is_some(),
                 id: kept.unwrap_or_else(fresh),
@@ -74,7 +80,18 @@ pub(super) fn lock(state: &Path) -> Option<File> {
         .open(state.join(LOCK))
         .ok()?;
     file.try_lock().ok()?;
+    let mut held = &file;
+    // Without the number, a process that takes over from another one is believed to do so from this one.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| write!(held, "{}", std::process::id()));
     Some(file)
+}
+
+/// The process that has the lock, as far as it says so.
+fn holder(state: &Path) -> Option<u32> {
+    let text = fs::read_to_string(state.join(LOCK)).ok()?;
+    text.parse().ok()
 }
 
 /// The longest part of a host's name in an id: a hyphen and eight digits follow.
@@ -111,13 +128,20 @@ mod tests {
         assert!(is_instance(&first.id) && is_instance(&beside.id));
         assert_ne!(first.id, beside.id);
         assert!(first.lock.is_some() && beside.lock.is_none());
-        let after = of(Arrival::Upgrade);
+        let upgrade = |from| of(Arrival::Upgrade { from });
+        let after = upgrade(std::process::id());
         assert_eq!((&after.id, after.lock.is_some()), (&first.id, false));
         assert!(after.is_inherited && !beside.is_inherited);
+        // Who takes over from the second has its own too, and waits for no one.
+        let other = upgrade(std::process::id() + 1);
+        assert!(!other.is_inherited && other.id != first.id && other.lock.is_none());
+        // Where nothing says which process is the first, it is the one.
+        fs::write(state.join(LOCK), "").unwrap();
+        assert_eq!(upgrade(std::process::id() + 1).id, first.id);
         let id = first.id.clone();
         drop(first);
         assert_eq!(of(Arrival::Own).id, id);
         std::fs::write(state.join(FILE), "damaged").unwrap();
-        assert!(is_instance(&of(Arrival::Upgrade).id));
+        assert!(is_instance(&of(Arrival::Upgrade { from: 1 }).id));
     }
 }

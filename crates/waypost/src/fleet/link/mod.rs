@@ -74,8 +74,8 @@ struct Shared {
     prefix: Prefix,
     /// The id of this instance. It is another one once a second process has the same.
     id: Mutex<Arc<str>>,
-    /// The state directory, if it keeps the id.
-    keeps_id: Option<PathBuf>,
+    /// The state directory, while it keeps the id.
+    keeps_id: Mutex<Option<PathBuf>>,
     /// The lock of the id, once the process that had it is none of the fleet.
     inherited: Mutex<Option<File>>,
     picture: watch::Sender<Picture>,
@@ -99,7 +99,7 @@ struct Shared {
     behind: Notify,
     /// All that has ended with the config of a view, to be deleted if this instance leads.
     ended: watch::Sender<Option<(Arc<View>, State)>>,
-    /// The last change of rules that the state directory has.
+    /// The last change of rules that this instance has written to the state directory.
     kept: watch::Sender<StoreRevision>,
     events: OnceLock<Events>,
 }
@@ -150,7 +150,7 @@ impl Fleet {
             client: Client::new(options),
             prefix,
             id: Mutex::new(identity.id.as_str().into()),
-            keeps_id: identity.lock.is_some().then(|| state.to_owned()),
+            keeps_id: Mutex::new(identity.lock.is_some().then(|| state.to_owned())),
             inherited: Mutex::default(),
             picture: watch::Sender::new(Picture {
                 number: 0,
@@ -358,7 +358,7 @@ impl Shared {
     /// Takes another id, and has the state directory keep it.
     fn take_fresh_id(&self) -> Arc<str> {
         let id: Arc<str> = identity::fresh().into();
-        if let Some(state) = &self.keeps_id {
+        if let Some(state) = &*lock(&self.keeps_id) {
             identity::keep(state, &id);
         }
         *lock(&self.id) = Arc::clone(&id);

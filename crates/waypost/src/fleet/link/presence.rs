@@ -110,6 +110,9 @@ pub(super) async fn keep(shared: Arc<Shared>, predecessor: Option<Box<Path>>) {
                 state.display()
             ));
         }
+        if lock.is_some() {
+            *super::lock(&shared.keeps_id) = Some(state.into());
+        }
         *super::lock(&shared.inherited) = lock;
     }
     let client = shared.client.with_deadline(DEADLINE);

@@ -1,5 +1,6 @@
 //! The handle against an etcd in memory.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use waypost_fleet::record::WriteId;
 use waypost_fleet::record::dial::DialRecord;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
 use waypost_fleet::record::revision::Draft;
+use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::View;
 
 use super::Fleet;
@@ -43,9 +45,13 @@ impl Bench {
     }
 
     fn fleet(&self, state: &str) -> Fleet {
+        self.arriving(state, Arrival::Own)
+    }
+
+    fn arriving(&self, state: &str, arrival: Arrival) -> Fleet {
         let prefix: Prefix = "/waypost/prod".parse().unwrap();
         let state = self.directory.path().join(state);
-        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, Arrival::Own)
+        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, arrival)
     }
 
     async fn put(&self, key: &str, value: &str) {
@@ -359,16 +365,15 @@ async fn the_oldest_candidate_leads_until_its_lease_ends() {
     .await;
 }
 
-#[tokio::test]
-async fn copy_of_a_state_directory_gets_another_id() {
-    let bench = Bench::new(1).await;
-    let of_process = |pid| InstanceRecord {
+fn of_process(pid: u32) -> InstanceRecord {
+    InstanceRecord {
         pid: Some(pid),
         ..record()
-    };
-    let first = bench.fleet("a");
-    first.report(of_process(1));
-    until(&first, "present", |fleet| fleet.view().instances.len() == 1).await;
+    }
+}
+
+/// Has a copy of the state directory of an instance join. That one gives way. Returns its new id, which the directory keeps.
+async fn give_way_to_a_copy(bench: &Bench, first: Fleet) -> Arc<str> {
     let (original, copy) = (bench.directory.path().join("a"), bench.directory.path().join("b"));
     std::fs::create_dir(&copy).unwrap();
     std::fs::copy(original.join("instance"), copy.join("instance")).unwrap();
@@ -384,10 +389,65 @@ async fn copy_of_a_state_directory_gets_another_id() {
     assert_eq!(second.id(), id);
     let fresh = first.id();
     drop(first);
-    while super::identity::lock(&original).is_none() {
+    until_free(&original).await;
+    assert_eq!(bench.fleet("a").id(), fresh);
+    fresh
+}
+
+/// Waits until no process has the id of a state directory.
+async fn until_free(state: &Path) {
+    while super::identity::lock(state).is_none() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(bench.fleet("a").id(), fresh);
+}
+
+#[tokio::test]
+async fn copy_of_a_state_directory_gets_another_id() {
+    let bench = Bench::new(1).await;
+    let first = bench.fleet("a");
+    first.report(of_process(1));
+    until(&first, "present", |fleet| fleet.view().instances.len() == 1).await;
+    give_way_to_a_copy(&bench, first).await;
+}
+
+#[tokio::test]
+async fn id_that_an_upgraded_instance_takes_is_kept_too() {
+    let bench = Bench::new(1).await;
+    let before = bench.fleet("a");
+    before.report(of_process(0));
+    until(&before, "present", |fleet| fleet.view().instances.len() == 1).await;
+    let from = std::process::id();
+    let first = bench.arriving("a", Arrival::Upgrade { from });
+    assert_eq!(first.id(), before.id());
+    before.leave().await;
+    drop(before);
+    first.report(of_process(1));
+    until(&first, "the instance", |fleet| {
+        let view = fleet.view();
+        let own = view.instances.get(&*fleet.id());
+        own.is_some_and(|own| own.value.pid == Some(1))
+    })
+    .await;
+    give_way_to_a_copy(&bench, first).await;
+}
+
+#[tokio::test]
+async fn who_shares_a_state_directory_keeps_the_fleet_in_it_once_the_other_one_is_gone() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let state = bench.directory.path().join("a");
+    let lock = super::identity::lock(&state).unwrap();
+    let fleet = bench.fleet("a");
+    let mut kept = fleet.shared.kept.subscribe();
+    fleet.ready(PATIENCE).await;
+    kept.changed().await.unwrap();
+    assert_eq!(*kept.borrow_and_update(), StoreRevision::default());
+    // Nothing changes from now on.
+    drop(lock);
+    let rules = fleet.view().rules;
+    let are_kept = kept.wait_for(|kept| *kept >= rules);
+    tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
+    assert!(state.join("fleet").exists());
 }
 
 #[tokio::test]
@@ -461,9 +521,7 @@ async fn without_etcd_the_view_is_what_was_kept() {
     drop(fleet);
     bench.etcd.stop(0);
     // The tasks let go of the lock when they have ended.
-    while super::identity::lock(&bench.directory.path().join("a")).is_none() {
-        tokio::task::yield_now().await;
-    }
+    until_free(&bench.directory.path().join("a")).await;
     let fleet = bench.fleet("a");
     assert_eq!(fleet.ready(PATIENCE).await, Known::Cached);
     assert_eq!(fleet.id(), id);

@@ -42,6 +42,14 @@ const REVISION_BYTES_MAX: usize = 16 << 20;
 /// The shortest time between two writes, and the wait before a write is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The outcome of a write.
+enum Outcome {
+    Written,
+    /// Another process has the state, and writes it.
+    NotOurs,
+    Failed(io::Error),
+}
+
 /// The things that the state directory has kept from last time.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -90,25 +98,31 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
         let held = lock.take().or_else(|| super::lock(&shared.inherited).take());
         let served = subject.served.clone();
         let write = move || {
-            // Another process that has the state writes it.
             let free = || may_lock.then(|| identity::lock(&directory)).flatten();
             let Some(lock) = held.or_else(free) else {
-                return (None, writer, Ok(()));
+                return (None, writer, Outcome::NotOurs);
             };
-            let written = writer.write(&picture.view, served.as_ref());
-            (Some(lock), writer, written)
+            let outcome = match writer.write(&picture.view, served.as_ref()) {
+                Ok(()) => Outcome::Written,
+                Err(error) => Outcome::Failed(error),
+            };
+            (Some(lock), writer, outcome)
         };
         let Ok((held, back, outcome)) = tokio::task::spawn_blocking(write).await else {
             return;
         };
         (lock, writer) = (held, back);
         match outcome {
-            Ok(()) => {
+            Outcome::Written => {
                 shared.kept.send_replace(subject.rules);
                 written = subject;
                 failure = None;
             }
-            Err(error) => {
+            // It may end, and this one goes on.
+            Outcome::NotOurs => {
+                shared.kept.send_replace(StoreRevision::default());
+            }
+            Outcome::Failed(error) => {
                 let why = format!(
                     "what the fleet was last cannot be kept in `{}`: {error}",
                     state.join(FILE).display()
