@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use crate::config::{TEXTS_MAX, Texts, digest};
 use crate::key::{ConfigName, Folder, Key};
+use crate::proposal::state::RESERVED;
 use crate::proposal::{Advance, Apply, Note, Plan, PlanError, Try, Withdraw};
 use crate::record::WriteId;
 use crate::record::canary::{CanaryRecord, Stage};
 use crate::record::revision::{Draft, RevisionRecord, TextsRecord};
-use crate::store::StoreRevision;
+use crate::store::{OPERATIONS_MAX, StoreRevision};
 use crate::text::{PART_BYTES_MAX, Parts, Stored, TEXT_BYTES_MAX};
 
 /// The most bytes of texts in the record of a revision.
@@ -46,6 +47,7 @@ impl Plan<'_> {
             return Err(PlanError::NobodyChosen);
         }
         self.rest_on_config();
+        self.rest_on_splits(&canary.routes, &canary.leads);
         let texts = self.texts(&canary.texts, CANARY_BYTES_MAX)?;
         let record = CanaryRecord {
             id: self.write.clone(),
@@ -61,6 +63,23 @@ impl Plan<'_> {
             write: Some(self.write.clone()),
         };
         self.record(&Key::Canary, &record)
+    }
+
+    /// Rests on nothing turning the splits of these routes: neither a dial nor a rollout, which may have begun at one of `leads`.
+    fn rest_on_splits(&mut self, routes: &[String], leads: &[String]) {
+        let keys = 2 * routes.len() + leads.len();
+        if keys + self.view.config_keys.len() + RESERVED > OPERATIONS_MAX {
+            for folder in [Folder::Dials, Folder::Rollouts] {
+                self.compares.push(self.view.nothing_written(folder));
+            }
+            return;
+        }
+        for route in routes {
+            self.rest_on(&Key::Dial(route.clone()));
+        }
+        for lead in routes.iter().chain(leads) {
+            self.rest_on(&Key::Rollout(lead.clone()));
+        }
     }
 
     pub(super) fn advance(&mut self, advance: Advance) -> Result<(), PlanError> {

@@ -59,8 +59,10 @@ pub struct Try {
     pub draft: Draft,
     /// The instances that try it, as [`choose`](crate::canary::choose) has chosen them.
     pub chosen: Vec<String>,
-    /// The routes whose splits it changes.
+    /// The routes whose splits it changes. Nothing may turn them since.
     pub routes: Vec<String>,
+    /// Other routes at which a rollout may be begun that turns one of these.
+    pub leads: Vec<String>,
     /// The time in milliseconds that it has to be healthy at all of them.
     pub hold_ms: u64,
 }
@@ -111,6 +113,8 @@ pub struct State {
     pub fence: Option<Fence>,
     /// True if nothing of this happens once the config is another one: a user has seen it.
     pub rests_on_config: bool,
+    /// True if nothing of this happens once another config is tried: it may change the same splits.
+    pub rests_on_canary: bool,
 }
 
 /// A wish as transactions.
@@ -162,6 +166,12 @@ pub enum PlanError {
     /// Too much changes at once.
     #[error("{0} changes at once are more than the {OPERATIONS_MAX} of a transaction")]
     TooManyChanges(usize),
+    /// Too many rollouts begin, or change, with a config.
+    #[error(
+        "{0} rollouts begin or change with this config, which are more than fit a transaction with it: change the weights of \
+         fewer routes at once"
+    )]
+    TooManyRollouts(usize),
     /// The records are too large.
     #[error("changes of {0} bytes at once are more than the {TRANSACTION_BYTES_MAX} of a transaction")]
     TooLarge(usize),
@@ -287,9 +297,26 @@ impl Proposal {
         conflicts
     }
 
-    /// Returns true if nothing else stands against it than that texts were swept meanwhile: then it may be planned again.
-    pub fn is_only_swept(&self, view: &View) -> bool {
-        matches!(&self.conflicts(view)[..], [Key::Sweep])
+    /// Returns true if nothing else stands against it than that texts were swept meanwhile, or that the config that is tried has
+    /// come to another stage, since the view that it was planned against: then it may be planned again.
+    pub fn may_be_planned_again(&self, planned: &View, view: &View) -> bool {
+        let tried = |view: &View| {
+            let canary = view.canary.as_ref().map(|canary| &*canary.value);
+            canary.map(|canary| (canary.id.clone(), canary.is_under_way()))
+        };
+        let is_the_same = tried(planned) == tried(view) && !self.writes(&Key::Canary, view);
+        let conflicts = self.conflicts(view);
+        let mut are_harmless = conflicts.iter().map(|key| match key {
+            Key::Sweep => true,
+            Key::Canary => is_the_same,
+            _ => false,
+        });
+        !conflicts.is_empty() && are_harmless.all(|is_harmless| is_harmless)
+    }
+
+    fn writes(&self, key: &Key, view: &View) -> bool {
+        let key = view.prefix.encode(key);
+        self.main.writes.iter().any(|write| write.key() == key)
     }
 }
 
@@ -356,7 +383,12 @@ impl Plan<'_> {
         };
         let operations = main.compares.len().max(main.writes.len());
         if operations > OPERATIONS_MAX {
-            return Err(PlanError::TooManyChanges(operations));
+            let is_rollout = |mark: &&(Key, StoreRevision)| matches!(mark.0, Key::Rollout(_));
+            let rollouts = self.marks.iter().filter(is_rollout).count();
+            return Err(match self.number {
+                Some(_) if rollouts > 0 => PlanError::TooManyRollouts(rollouts),
+                _ => PlanError::TooManyChanges(operations),
+            });
         }
         if main.bytes() > TRANSACTION_BYTES_MAX {
             return Err(PlanError::TooLarge(main.bytes()));

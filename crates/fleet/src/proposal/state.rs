@@ -6,7 +6,7 @@ use crate::record::rollout::RolloutRecord;
 use crate::store::OPERATIONS_MAX;
 
 /// The comparisons that are kept free for the right of the leader, and for folders.
-const RESERVED: usize = 8;
+pub(super) const RESERVED: usize = 8;
 
 impl Plan<'_> {
     /// Rests on the config, beside so many keys. Where its texts are too many to be compared one by one, a text that a user deletes
@@ -25,6 +25,9 @@ impl Plan<'_> {
         let keys = state.dials.len() + state.drains.len() + state.rollouts.len() + state.certificates.len();
         if state.rests_on_config {
             self.rest_on_rules(keys);
+        }
+        if state.rests_on_canary {
+            self.rest_on(&Key::Canary);
         }
         if let Some(fence) = &state.fence {
             self.rest_on_fence(fence);

@@ -15,6 +15,7 @@ use waypost_admin::problem::Problem;
 use waypost_fleet::canary::{ChooseError, Clock, Count, choose};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::canary::{CanaryRecord, HOLD_MS_MAX, Stage};
+use waypost_plan::Plan;
 use waypost_proxy::generation::Generation;
 
 use super::activate::{Activation, Candidate};
@@ -26,6 +27,7 @@ use crate::load;
 use crate::log;
 use crate::output;
 use crate::source::shared::Shared;
+use crate::state::StoreError;
 use crate::state::dials::Dials;
 use crate::state::revision::Origin;
 use crate::state::shared::canary::Tried;
@@ -168,6 +170,7 @@ impl Control {
         }
         let tried = Tried {
             chosen,
+            leads: leads_of(&routes, [&before, &candidate.checked.generation]),
             routes,
             hold_ms: trial.hold_ms,
         };
@@ -257,20 +260,23 @@ impl Control {
         if is_beside {
             return Some(command);
         }
-        let by = canary.draft.by.as_ref().map(|by| format!(" by {by}"));
         let what = match &command {
             Command::Dial { .. } | Command::DialDeal { .. } | Command::StartRollout { .. } => {
                 ", and changes this split"
             }
             _ => "",
         };
-        let detail = format!(
-            "canary {}{} is under way at {}{what}: wait for its verdict, or take it back by `waypost fleet abort`",
-            canary.id,
-            by.unwrap_or_default(),
-            canary.chosen.join(", ")
-        );
-        command.refuse_change(Problem::conflict(detail))
+        command.refuse_change(problem(canary, what))
+    }
+
+    /// Refuses to turn the split of a route that instances try another one of.
+    pub(super) fn refuse_tried(&self, route: &str) -> Result<(), Problem> {
+        match self.canary_under_way() {
+            Some(canary) if canary.routes.iter().any(|changed| changed == route) => {
+                Err(problem(canary, ", and changes this split"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Judges the canary, if this instance leads: what the leader finds goes into etcd first, and is obeyed from there.
@@ -336,7 +342,11 @@ impl Control {
             return self.state.advance_canary(next, &dials).await;
         }
         next.draft.time = Timestamp::now();
-        let dials = self.dials_with_canary().await;
+        let dials = match self.dials_with_canary().await {
+            Ok(dials) => dials,
+            Err(StoreError::Fleet(error)) => return Err(error),
+            Err(error) => return Err(ProposeError::Refused(error.to_string())),
+        };
         let mut written = self.state.advance_canary(next.clone(), &dials).await;
         if let Err(ProposeError::Senseless(_)) = &written
             && dials != self.state.dials
@@ -357,23 +367,36 @@ impl Control {
         }
     }
 
-    /// The dials that hold once the canary is the config of all.
-    async fn dials_with_canary(&mut self) -> Dials {
-        let mut dials = self.state.dials.clone();
-        if self.tries().is_some() {
-            dials.drop_stale(self.gateway.generation().plan());
-            return dials;
-        }
-        let Some(texts) = self.source.shared().and_then(Shared::canary_texts) else {
-            return dials;
+    /// The dials that hold once the canary is the config of all. Those that would hold again with it are ended before.
+    async fn dials_with_canary(&mut self) -> Result<Dials, StoreError> {
+        let Some(shared) = self.source.shared() else {
+            return Ok(self.state.dials.clone());
         };
-        let own = texts.clone();
-        let loaded = self.background.run(patience(&texts), move || load::load(&own));
-        // Where this instance cannot read it, those that can drop dials which do not hold.
-        if let Ok(loaded) = loaded.await {
-            dials.drop_stale(&loaded.plan);
+        let (of_all, tried) = (shared.of_all(), shared.canary_texts());
+        let Some(after) = self.plan_of(tried).await else {
+            // Where this instance cannot read it, those that can drop dials which do not hold.
+            return Ok(self.state.dials.clone());
+        };
+        if let Some(before) = self.plan_of(Some(of_all)).await {
+            // A drain may be of an endpoint that only the canary has.
+            self.state
+                .end_revived(&before, &after, Dials::drop_revived_dials)
+                .await?;
         }
-        dials
+        let mut dials = self.state.dials.clone();
+        dials.drop_stale(&after);
+        Ok(dials)
+    }
+
+    /// The plan of a config; `None` if it has errors.
+    async fn plan_of(&mut self, texts: Option<Texts>) -> Option<Plan> {
+        let texts = texts?;
+        if texts == self.active {
+            return Some(self.gateway.generation().plan().clone());
+        }
+        let patience = patience(&texts);
+        let loaded = self.background.run(patience, move || load::load(&texts));
+        loaded.await.ok().map(|loaded| loaded.plan)
     }
 
     /// Gets ready for a config that this instance is to try, and goes back from one that it tried.
@@ -439,6 +462,34 @@ impl Control {
         let failing = self.shared.failing().into_iter();
         failing.map(|reason| (reason.kind, reason.name)).collect()
     }
+}
+
+/// The problem of what does not go with a canary.
+fn problem(canary: &CanaryRecord, what: &str) -> Problem {
+    let by = canary.draft.by.as_ref().map(|by| format!(" by {by}"));
+    Problem::conflict(format!(
+        "canary {}{} is under way at {}{what}: wait for its verdict, or take it back by `waypost fleet abort`",
+        canary.id,
+        by.unwrap_or_default(),
+        canary.chosen.join(", ")
+    ))
+}
+
+/// The other routes of the deals that these routes have a part in.
+fn leads_of(routes: &[String], generations: [&Generation; 2]) -> Vec<String> {
+    let mut leads = BTreeSet::new();
+    for plan in generations.map(Generation::plan) {
+        let changed = plan
+            .routes()
+            .iter()
+            .filter(|route| routes.contains(&route.matching.name.to_string()));
+        let deals: BTreeSet<&str> = changed.filter_map(|route| route.deal()).collect();
+        for position in deals.into_iter().flat_map(|deal| plan.routes_of_deal(deal)) {
+            leads.insert(plan.routes()[position].matching.name.to_string());
+        }
+    }
+    leads.retain(|lead| !routes.contains(lead));
+    leads.into_iter().collect()
 }
 
 /// The routes with several services whose splits, or whose plans of a rollout, differ.

@@ -64,6 +64,7 @@ impl Control {
         if turned.as_ref().is_err_and(|problem| problem.is_stale()) {
             // Another instance was first: what it did is in force now, and told.
             self.obey().await;
+            self.refuse_tried(route)?;
             let generation = self.gateway.generation();
             let position = generation.compiled().position(route);
             let current = position.and_then(|position| Turning::of(&generation, position));
@@ -182,17 +183,47 @@ impl Control {
         by: &str,
     ) -> Result<Vec<Dialed>, Problem> {
         let turned = self.turn(claimed, generation, turnings.clone(), by).await;
-        if self.fleet().is_none() || !turned.as_ref().is_err_and(Problem::is_stale) {
+        let routes: Vec<String> = turnings.iter().map(|turning| turning.route.clone()).collect();
+        let splits = |control: &Self| -> Option<Vec<(Weights, Weights)>> {
+            let generation = control.gateway.generation();
+            let turnings = routes.iter().map(|route| control.free(&generation, route));
+            turnings
+                .map(|turning| turning.map(|turning| (turning.declared, turning.before)))
+                .collect()
+        };
+        let seen = turnings
+            .iter()
+            .map(|turning| (turning.declared.clone(), turning.before.clone()));
+        let seen = Some(seen.collect());
+        if !turned.as_ref().is_err_and(Problem::is_stale) || !self.is_still(&seen, splits).await {
             return turned;
         }
-        self.obey().await;
         let generation = self.gateway.generation();
-        let is_free = |turning: &Turning| !self.state.dials.is_moving(&turning.route);
-        let again = turnings.into_iter().map(|turning| turning.again(&generation));
-        match again.map(|turning| turning.filter(is_free)).collect() {
-            Some(turnings) => self.turn(Ok(()), &generation, turnings, by).await,
-            None => turned,
+        let again = turnings.into_iter().map(|turning| Turning {
+            position: generation
+                .compiled()
+                .position(&turning.route)
+                .unwrap_or(turning.position),
+            ..turning
+        });
+        self.turn(Ok(()), &generation, again.collect(), by).await
+    }
+
+    /// After a change that another instance was faster than: obeys what that one did. Returns true if the change may be made all
+    /// the same, as what `look` finds is as it was.
+    pub(super) async fn is_still<T: PartialEq>(&mut self, before: &T, look: impl Fn(&Self) -> T) -> bool {
+        if self.fleet().is_none() {
+            return false;
         }
+        self.obey().await;
+        look(self) == *before
+    }
+
+    /// The dial of a route that nothing else turns.
+    fn free(&self, generation: &Generation, route: &str) -> Option<Turning> {
+        let is_free = !self.state.dials.is_moving(route) && self.refuse_tried(route).is_ok();
+        let position = generation.compiled().position(route).filter(|_| is_free)?;
+        turning(generation, position)
     }
 
     /// Turns dials: first all are stored, then they are live.
@@ -294,14 +325,6 @@ impl Turning {
             *weight = given.map_or(0, |(_, weight)| *weight);
         }
         (self.after != self.before).then_some(self)
-    }
-
-    /// The same turn of the split as a newer generation has it; `None` if that is another one, or has other weights.
-    fn again(self, generation: &Generation) -> Option<Self> {
-        let position = generation.compiled().position(&self.route)?;
-        let now = turning(generation, position)?;
-        let is_same = now.declared == self.declared && now.before == self.before;
-        is_same.then_some(Self { position, ..self })
     }
 
     /// True if the new weights differ from the declared ones.

@@ -30,11 +30,7 @@ impl Control {
         let of_service = |control: &Self| control.state.dials.drains.get(service).cloned();
         let before = of_service(self);
         let done = self.drain_once(service, endpoint, drained, by.clone()).await;
-        if self.fleet().is_none() || !done.as_ref().is_err_and(Problem::is_stale) {
-            return done;
-        }
-        self.obey().await;
-        match of_service(self) == before {
+        match done.as_ref().is_err_and(Problem::is_stale) && self.is_still(&before, of_service).await {
             true => self.drain_once(service, endpoint, drained, by).await,
             false => done,
         }

@@ -230,6 +230,7 @@ impl Control {
         activation: &Activation,
     ) -> Result<Numbered, StoreError> {
         if let Some(tried) = &activation.tried {
+            self.end_revived(generation).await?;
             let (by, summary) = (activation.by.clone(), summary.to_owned());
             let revision = self.state.revisions.next(activation.origin, by, summary, texts);
             self.state.begin_canary(&revision, texts, tried).await?;
@@ -250,12 +251,8 @@ impl Control {
                 dials_dropped: Vec::new(),
             });
         }
-        if is_requested && self.is_of_all(&self.active) {
-            // A dial that ended with the config in force, and is not deleted yet, must not hold again.
-            if let Some(part) = &mut self.part {
-                part.dials_wait = true;
-            }
-            self.state.end_revived(before.plan(), generation.plan()).await?;
+        if is_requested {
+            self.end_revived(generation).await?;
         }
         let mut dials = self.state.dials.clone();
         // What has ended before is the leader's to delete.
@@ -294,6 +291,20 @@ impl Control {
             is_new: is_of_all,
             dials_dropped: Vec::new(),
         })
+    }
+
+    /// Ends dials and drains that have ended with the config in force, are not deleted yet, and would hold again with another one.
+    async fn end_revived(&mut self, generation: &Generation) -> Result<(), StoreError> {
+        if !self.is_of_all(&self.active) {
+            return Ok(());
+        }
+        if let Some(part) = &mut self.part {
+            part.dials_wait = true;
+        }
+        let before = self.gateway.generation();
+        self.state
+            .end_revived(before.plan(), generation.plan(), Dials::drop_revived)
+            .await
     }
 
     /// Writes the active texts over those in etcd, which were refused.
@@ -345,14 +356,12 @@ impl Control {
 
     /// The problem of a change of a config that is another one by now.
     pub(super) fn changed_since(&self) -> Problem {
-        let present = self.present_texts();
-        let of_fleet = self.source.shared().and_then(|shared| shared.number_of(&present));
-        Problem::stale(match of_fleet {
-            Some(number) if present != self.active => format!(
+        Problem::stale(match self.unobeyed() {
+            Some(number) => format!(
                 "the config of the fleet is another one (revision {number}), which this instance cannot obey; read it at one \
                  that does"
             ),
-            _ => format!(
+            None => format!(
                 "the config has changed since (revision {}); read it again",
                 self.number()
             ),

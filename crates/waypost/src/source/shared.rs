@@ -137,7 +137,15 @@ impl Shared {
         self.directory.clone()
     }
 
-    /// The texts; none while the prefix is empty.
+    /// The texts of the config of all; none while the prefix is empty.
+    pub(crate) fn of_all(&self) -> Texts {
+        match &self.view.config {
+            Some(config) => self.named(&config.texts),
+            None => self.named(&config::Texts::new()),
+        }
+    }
+
+    /// The texts that this instance is to obey; none while the prefix is empty.
     pub(crate) fn read(&self) -> Texts {
         match self.wanted() {
             Some(config) => self.named(&config.texts),

@@ -318,14 +318,7 @@ impl Dials {
     /// Drops dials and drains that do not hold under the config before, and would again under the one after, so many of each at
     /// most. Returns true if there are any.
     pub(crate) fn drop_revived(&mut self, before: &Plan, after: &Plan, max: usize) -> bool {
-        let held = self.holding(before);
-        let holds = self.holding(after);
-        let moving = self.moving();
-        let revived = holds
-            .dials
-            .keys()
-            .filter(|route| !held.dials.contains_key(*route) && !moving.contains_key(&***route));
-        let revived: Vec<String> = revived.take(max).cloned().collect();
+        let (held, holds) = (self.holding(before), self.holding(after));
         let mut count = 0;
         self.drains.retain(|service, drains| {
             drains.retain(|drain| {
@@ -335,10 +328,22 @@ impl Dials {
             });
             !drains.is_empty()
         });
+        self.drop_revived_dials(before, after, max) || count > 0
+    }
+
+    /// Drops dials in the same way.
+    pub(crate) fn drop_revived_dials(&mut self, before: &Plan, after: &Plan, max: usize) -> bool {
+        let (held, holds) = (self.holding(before), self.holding(after));
+        let moving = self.moving();
+        let revived = holds
+            .dials
+            .keys()
+            .filter(|route| !held.dials.contains_key(*route) && !moving.contains_key(&***route));
+        let revived: Vec<String> = revived.take(max).cloned().collect();
         for route in &revived {
             self.dials.remove(route);
         }
-        count > 0 || !revived.is_empty()
+        !revived.is_empty()
     }
 
     /// The dials and drains that hold under the config of `plan`.

@@ -145,7 +145,10 @@ impl State {
         // Those of a wiped prefix stay, as its config does.
         let last = shared.fleet.last_view().filter(|_| shared.is_wiped());
         Self {
-            dials: records::read(last.unwrap_or(shared.obeyed())),
+            dials: match last {
+                Some(last) => records::read_over(shared.obeyed(), records::read(last)),
+                None => records::read(shared.obeyed()),
+            },
             revisions,
             shared: Some(shared),
             lock: None,
@@ -173,10 +176,17 @@ impl State {
         self.revisions.obey(&view);
         let shared = self.shared.as_mut()?;
         let was_wiped = shared.is_wiped();
-        let is_same = !was_wiped && shared.has_dials_of(&view);
+        let is_same = shared.has_dials_of(&view);
         shared.obey(view);
-        let dials = (!is_same && !shared.is_wiped()).then(|| records::read(shared.obeyed()));
-        Some(std::mem::replace(&mut self.dials, dials?))
+        let is_wiped = shared.is_wiped();
+        if is_same && is_wiped == was_wiped {
+            return None;
+        }
+        let dials = match is_wiped {
+            true => records::read_over(shared.obeyed(), self.dials.clone()),
+            false => records::read(shared.obeyed()),
+        };
+        Some(std::mem::replace(&mut self.dials, dials))
     }
 
     /// The state of a fleet, if this is one.
@@ -265,12 +275,17 @@ impl State {
         Ok(())
     }
 
-    /// Ends dials and drains of a fleet that do not hold under its config before, and would again under the one after: there are
-    /// some where a config comes back before the leader has deleted them.
-    pub(crate) async fn end_revived(&mut self, before: &Plan, after: &Plan) -> Result<(), StoreError> {
+    /// Ends dials of a fleet, or drains too, that do not hold under its config before, and would again under the one after: there
+    /// are some where a config comes back before the leader has deleted them. `drop` drops them, so many of each at most.
+    pub(crate) async fn end_revived(
+        &mut self,
+        before: &Plan,
+        after: &Plan,
+        drop: fn(&mut Dials, &Plan, &Plan, usize) -> bool,
+    ) -> Result<(), StoreError> {
         let mut conflicts = 0;
         let mut dials = self.dials.clone();
-        while dials.drop_revived(before, after, REVIVED_MAX) {
+        while drop(&mut dials, before, after, REVIVED_MAX) {
             match (self.store_dials(&dials).await, &mut self.shared) {
                 // Most likely they are being deleted.
                 (Err(StoreError::Fleet(ProposeError::Conflict(newer))), Some(shared))

@@ -75,6 +75,7 @@ impl Trial {
             draft: draft(),
             chosen,
             routes: Vec::new(),
+            leads: Vec::new(),
             hold_ms: u64::try_from(hold.as_millis()).unwrap(),
         }));
         Self {
@@ -314,6 +315,7 @@ fn canary_that_is_none_is_named_and_not_obeyed() {
             draft: draft(),
             chosen: vec!["i1".to_owned()],
             routes: Vec::new(),
+            leads: Vec::new(),
             hold_ms: 0,
         }));
         assert!(trial.world.view().canary.is_some());
@@ -331,6 +333,7 @@ fn another_apply_has_to_wait() {
         draft: draft(),
         chosen: vec!["i1".to_owned()],
         routes: Vec::new(),
+        leads: Vec::new(),
         hold_ms: 0,
     });
     assert_eq!(trial.world.plan(&view, another), Err(PlanError::CanaryUnderWay));
@@ -343,6 +346,7 @@ fn another_apply_has_to_wait() {
         draft: draft(),
         chosen: vec!["i1".to_owned()],
         routes: Vec::new(),
+        leads: Vec::new(),
         hold_ms: 0,
     }));
     assert!(!world.commit(&late));
@@ -391,4 +395,83 @@ fn those_that_try_are_the_asked_one_and_healthy_ones() {
         let chosen = choose(&view, asked, count).map(|chosen| chosen.join(" "));
         assert_eq!(chosen, expected.map(str::to_owned), "{asked} {count:?}");
     }
+}
+
+/// A dial, or a rollout in its stead, as those plan it that know of no canary.
+fn turn(world: &mut World, is_rollout: bool, route: &str) -> Intent {
+    let Intent::State(dial) = dial(route, 10) else {
+        unreachable!("a dial is a state");
+    };
+    let rests_on_canary = true;
+    if !is_rollout {
+        return Intent::State(State {
+            rests_on_canary,
+            ..dial
+        });
+    }
+    Intent::State(State {
+        rollouts: [(route.to_owned(), Some(serde_json::json!({ "end": null })))].into(),
+        fence: world.view().leader().map(|leader| leader.fence),
+        rests_on_canary,
+        ..State::default()
+    })
+}
+
+#[test]
+fn a_canary_and_what_turns_one_of_its_splits_exclude_each_other() {
+    let many: Vec<String> = (0..200).map(|number| format!("r{number}")).collect();
+    let few = [String::from("users")].to_vec();
+    for (routes, lead, is_rollout) in [
+        (&few, "users", false),
+        (&few, "users", true),
+        // A rollout of another route of the same deal.
+        (&few, "orders", true),
+        // More than can be compared one by one.
+        (&many, "r7", false),
+        (&many, "r7", true),
+    ] {
+        for canary_first in [true, false] {
+            let mut world = World::new();
+            world.carry_out(apply(texts(&[("a.yaml", "old")])));
+            world.store.put(&key("instances/i0"), instance(None).to_value());
+            world.store.put(&key("leader/1"), "i0");
+            let view = world.view();
+            let canary = Intent::Try(Try {
+                texts: texts(&[("a.yaml", "new")]),
+                draft: draft(),
+                chosen: vec!["i0".to_owned()],
+                routes: routes.clone(),
+                leads: vec!["orders".to_owned()],
+                hold_ms: 0,
+            });
+            let canary = world.plan(&view, canary).unwrap();
+            let turn = turn(&mut world, is_rollout, lead);
+            let turn = world.plan(&view, turn).unwrap();
+            let (first, second) = match canary_first {
+                true => (canary, turn),
+                false => (turn, canary),
+            };
+            assert!(world.commit(&first));
+            assert!(!world.commit(&second), "{lead}, canary first: {canary_first}");
+            assert!(!second.may_be_planned_again(&view, &world.view()));
+        }
+    }
+}
+
+#[test]
+fn another_stage_of_a_canary_is_in_the_way_of_no_dial() {
+    let mut trial = Trial::new(30 * SECOND);
+    let view = trial.world.view();
+    let dial = turn(&mut trial.world, false, "users");
+    let planned = trial.world.plan(&view, dial.clone()).unwrap();
+    trial.take();
+    trial.judge(12);
+    assert!(!trial.world.commit(&planned), "the record was written");
+    let newer = trial.world.view();
+    assert!(planned.may_be_planned_again(&view, &newer));
+    let again = trial.world.plan(&newer, dial).unwrap();
+    trial.judge(30);
+    trial.check(&Verdict::Passed(2), "new", "new");
+    assert!(!trial.world.commit(&again));
+    assert!(!again.may_be_planned_again(&newer, &trial.world.view()));
 }

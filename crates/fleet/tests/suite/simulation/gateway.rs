@@ -525,6 +525,7 @@ impl Gateway {
                     draft: draft(),
                     chosen,
                     routes: Vec::new(),
+                    leads: Vec::new(),
                     hold_ms: 5000,
                 })
             }

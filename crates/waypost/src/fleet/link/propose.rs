@@ -36,7 +36,7 @@ const WRITE: Duration = Duration::from_secs(5);
 /// A proposal that waited so long for nothing lets those behind it fail at once.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// The number of times that a proposal is planned again, where nothing but a sweep of old texts was in its way.
+/// The number of times that a proposal is planned, where nothing was in its way that matters to it.
 const PLANS: usize = 3;
 
 impl Fleet {
@@ -160,7 +160,7 @@ pub(super) async fn propose(
                 });
             }
             // Everything else is as in the view that is obeyed.
-            Done::Conflict(view) if proposal.is_only_swept(&view) => view,
+            Done::Conflict(newer) if proposal.may_be_planned_again(&view, &newer) => newer,
             Done::Conflict(view) => return Err(ProposeError::Conflict(view)),
         };
     }

@@ -21,6 +21,8 @@ pub(crate) struct Tried {
     pub(crate) chosen: Vec<String>,
     /// The routes whose splits it changes.
     pub(crate) routes: Vec<String>,
+    /// Other routes at which a rollout may be begun that turns one of these.
+    pub(crate) leads: Vec<String>,
     pub(crate) hold_ms: u64,
 }
 
@@ -35,6 +37,7 @@ impl Shared {
         let Tried {
             chosen,
             routes,
+            leads,
             hold_ms,
         } = tried.clone();
         let intent = Intent::Try(Try {
@@ -42,6 +45,7 @@ impl Shared {
             draft,
             chosen,
             routes,
+            leads,
             hold_ms,
         });
         let proposed = self.fleet.propose(&self.obeyed, intent).await?;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use waypost_fleet::config;
 use waypost_fleet::key::ConfigName;
 use waypost_fleet::proposal::{self, Apply, Intent, Note};
@@ -80,13 +81,9 @@ impl Shared {
             && Arc::ptr_eq(&self.obeyed.rollouts, &newer.rollouts)
     }
 
-    /// Returns true if the prefix has neither a config nor anything that goes with one: it is new, or was wiped.
+    /// Returns true if the prefix has no config: it is new, or was wiped.
     pub(super) fn is_wiped(&self) -> bool {
-        let view = &self.obeyed;
-        view.config_keys.is_empty()
-            && view.dials.is_empty()
-            && view.drains.is_empty()
-            && view.rollouts.is_empty()
+        self.obeyed.config_keys.is_empty()
     }
 
     /// Returns true if etcd can be asked.
@@ -145,7 +142,12 @@ impl Shared {
         self.stuck.retain(|lead, _| under_way(lead));
         let began = Instant::now();
         let mut stored = Ok(());
-        let mut portions = VecDeque::from(portions::of(self.changes(dials)));
+        let changes = self.changes(dials);
+        // Of a wiped prefix, all dials in force are stored with the one that is turned.
+        let mut portions = VecDeque::from(match self.is_wiped() {
+            true => portions::small(changes),
+            false => portions::of(changes),
+        });
         while let Some(portion) = portions.pop_front() {
             if began.elapsed() > PATIENCE {
                 let why = "it takes too long to answer; what is left is stored later".to_owned();
@@ -182,14 +184,29 @@ impl Shared {
     async fn store_portion(&mut self, portion: proposal::State) -> Result<(), ProposeError> {
         // What a user does is about the splits and endpoints of the config that is in force here.
         let rests_on_config = portion.rollouts.is_empty();
+        let turns_more = match rests_on_config {
+            true => !portion.dials.is_empty(),
+            false => self.begins_one(&portion.rollouts),
+        };
         let wanted = proposal::State {
             rests_on_config,
+            rests_on_canary: turns_more,
             ..self.fenced(portion)
         };
         let intent = Intent::State(wanted.clone());
         let proposed = self.fleet.propose(&self.obeyed, intent).await?;
         self.take(&wanted, &proposed.view);
         Ok(())
+    }
+
+    /// Returns true if one of these rollouts is not under way yet.
+    fn begins_one(&self, rollouts: &BTreeMap<String, Option<Value>>) -> bool {
+        let is_under_way = |state: &Value| state["end"].is_null();
+        rollouts.iter().any(|(lead, rollout)| {
+            let known = self.obeyed.rollouts.get(&**lead);
+            rollout.as_ref().is_some_and(is_under_way)
+                && !known.is_some_and(|known| is_under_way(&known.value.state))
+        })
     }
 
     /// Has deleted what has ended with the config of this plan, which is that of all: dials and drains that do not hold under it,
@@ -210,12 +227,18 @@ impl Shared {
     }
 
     /// Stores a config for all, with what changes along. Returns the number of its revision.
+    ///
+    /// On a wiped prefix, what is in force is stored before it, where that is too much for one transaction: instances keep what
+    /// they have in force until there is a config.
     pub(super) async fn apply(
         &mut self,
         texts: config::Texts,
         draft: Draft,
         dials: &Dials,
     ) -> Result<u64, ProposeError> {
+        if self.is_wiped() && portions::small(self.changes(dials)).len() > 1 {
+            self.store(dials).await?;
+        }
         let names = texts.keys().chain(self.obeyed.config_keys.keys());
         let names: BTreeSet<&ConfigName> = names.collect();
         let changes = portions::with_config(self.changes(dials), names.len());

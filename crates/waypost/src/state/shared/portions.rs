@@ -51,6 +51,43 @@ pub(super) fn of(mut changes: State) -> Vec<State> {
     portions
 }
 
+/// The changes in portions, also those that belong to no rollout.
+pub(super) fn small(changes: State) -> Vec<State> {
+    let mut portions = of(changes);
+    // Only the last one has changes without a rollout.
+    let Some(rest) = portions.pop_if(|last| last.rollouts.is_empty()) else {
+        return portions;
+    };
+    let mut portion = State {
+        certificates: rest.certificates,
+        ..State::default()
+    };
+    let (mut keys, mut bytes) = (portion.certificates.len(), 0);
+    for (route, dial) in rest.dials {
+        let size = bytes_of(dial.as_ref());
+        if keys >= KEYS_MAX || bytes + size > BYTES_MAX {
+            portions.push(std::mem::take(&mut portion));
+            (keys, bytes) = (0, 0);
+        }
+        (keys, bytes) = (keys + 1, bytes + size);
+        portion.dials.insert(route, dial);
+    }
+    for (name, drain) in rest.drains {
+        if keys >= KEYS_MAX {
+            portions.push(std::mem::take(&mut portion));
+            keys = 0;
+        }
+        keys += 1;
+        portion.drains.insert(name, drain);
+    }
+    portions.push(portion);
+    portions
+}
+
+fn bytes_of(dial: Option<&DialRecord>) -> usize {
+    dial.map_or(0, |dial| dial.to_value().len())
+}
+
 /// The rollouts of a portion each by itself, and the rest.
 pub(super) fn apart(mut changes: State) -> Vec<State> {
     let mut portions = Vec::new();
@@ -84,7 +121,7 @@ pub(super) fn with_config(mut changes: State, texts: usize) -> State {
         .into_iter()
         .partition(|(_, dial)| dial.as_ref().is_some_and(|dial| dial.live.is_some()));
     for (route, dial) in on.into_iter().chain(ended) {
-        let size = dial.as_ref().map_or(0, |dial| dial.to_value().len());
+        let size = bytes_of(dial.as_ref());
         if room > 0 && size <= bytes {
             (room, bytes) = (room - 1, bytes - size);
             portion.dials.insert(route, dial);
@@ -158,6 +195,21 @@ mod tests {
                         .keys()
                         .all(|lead| portion.dials.contains_key(lead))
                 );
+                all.dials.append(&mut portion.dials);
+                all.rollouts.append(&mut portion.rollouts);
+            }
+            assert_eq!(all, changes(rollouts, others));
+        }
+    }
+
+    #[test]
+    fn dials_of_no_rollout_are_stored_in_portions_too_where_they_are_many() {
+        for (rollouts, others, expected) in [(0, 0, 0), (3, 5, 1), (0, 120, 1), (0, 300, 3), (20, 300, 4)] {
+            let portions = small(changes(rollouts, others));
+            assert_eq!(portions.len(), expected, "{rollouts} and {others}");
+            let mut all = State::default();
+            for mut portion in portions {
+                assert!(portion.dials.len() + portion.rollouts.len() <= KEYS_MAX);
                 all.dials.append(&mut portion.dials);
                 all.rollouts.append(&mut portion.rollouts);
             }

@@ -59,6 +59,34 @@ pub(crate) fn read(view: &View) -> Dials {
     dials
 }
 
+/// All that a view without a config says, over what was in force before.
+pub(crate) fn read_over(view: &View, mut before: Dials) -> Dials {
+    before.dials.retain(|route, _| !view.dials.contains_key(&**route));
+    before.turns.retain(|turn| !view.dials.contains_key(&*turn.route));
+    before
+        .rollouts
+        .retain(|lead, _| !view.rollouts.contains_key(&**lead));
+    for (service, drains) in &mut before.drains {
+        drains.retain(|drain| {
+            let name = EndpointName {
+                service: service.clone(),
+                endpoint: drain.endpoint.clone(),
+            };
+            !view.drains.contains_key(&name)
+        });
+    }
+    let newer = read(view);
+    before.dials.extend(newer.dials);
+    before.turns.extend(newer.turns);
+    before.turns.sort_by_key(|turn| turn.time);
+    before.rollouts.extend(newer.rollouts);
+    for (service, drains) in newer.drains {
+        before.drains.entry(service).or_default().extend(drains);
+    }
+    before.drains.retain(|_, drains| !drains.is_empty());
+    before
+}
+
 /// A revision of a fleet.
 pub(in crate::state) fn revision(number: u64, record: &RevisionRecord) -> Revision {
     let draft = &record.draft;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
+use waypost_etcd::simulated::fault::Hold;
+
 use super::instances::wait_for_instances;
 use super::*;
 
@@ -534,4 +536,133 @@ fn gateway_outside_of_a_fleet_has_no_canaries() {
         let refused = gateway.admin(method, "/api/v1/fleet/canary", "", "");
         assert_eq!(refused.status(), 404, "{}", refused.text());
     }
+}
+
+#[test]
+fn a_canary_and_a_dial_of_its_split_that_are_begun_at_once_exclude_each_other() {
+    let (a, b) = (named("a"), named("b"));
+    let config = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        let services = services.route("name: other, match: { path: /other }, to: { a: 1, b: 1 }");
+        services.route(&format!("name: users, to: {{ {weights} }}"))
+    };
+    let etcd = Etcd::with(config("a: 100, b: 0"));
+    let [one, two] = instances(&etcd);
+    let next = config("a: 90, b: 10");
+    let begin = || {
+        let path = "/api/v1/config?canary=1&hold=1h";
+        one.admin("PUT", path, YAML, next.as_ref())
+    };
+    let at_once = |first: &(dyn Fn() -> Message + Sync), second: &dyn Fn() -> Message| {
+        for gateway in [&one, &two] {
+            wait_for_quiet(gateway);
+        }
+        let hold = Hold::new();
+        etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
+        std::thread::scope(|scope| {
+            let first = scope.spawn(first);
+            etcd.runtime.block_on(hold.arrived());
+            let second = second();
+            hold.release();
+            (first.join().unwrap(), second)
+        })
+    };
+    let (refused, dialed) = at_once(&begin, &|| dial_to_b(&two));
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    assert_eq!(refused.status(), 412, "{}", refused.text());
+    wait_for_body(&one, "b");
+
+    let (refused, begun) = at_once(&|| dial_to_b_of(&two, 50), &begin);
+    assert_eq!(begun.status(), 202, "{}", begun.text());
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("and changes this split"),
+        "{}",
+        refused.text()
+    );
+    // Any other split is dialed all the same.
+    one.command(&["fleet", "abort"]).expect(0);
+    let other = || two.dial("other", &json!({ "a": 1, "b": 3 }));
+    let (dialed, begun) = at_once(&other, &begin);
+    assert_eq!(begun.status(), 202, "{}", begun.text());
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+}
+
+/// Dials the split of `users` to so much of `b`.
+fn dial_to_b_of(gateway: &Gateway, b: u64) -> Message {
+    gateway.dial("users", &json!({ "a": 100 - b, "b": b }))
+}
+
+/// A dial of the split of `users` where its config has these weights, all to `b`.
+fn dial_of(a: u64, b: u64) -> String {
+    let dial = json!({
+        "declared": [["a", a], ["b", b]], "live": [["a", 0], ["b", 100]],
+        "by": "ann", "time": "2026-01-01T00:00:00Z",
+    });
+    dial.to_string()
+}
+
+fn live_weights(gateway: &Gateway) -> [Value; 2] {
+    let arms = live(gateway);
+    [arms[0]["live"].clone(), arms[1]["live"].clone()]
+}
+
+#[test]
+fn dial_that_has_ended_does_not_hold_again_while_a_canary_is_tried() {
+    let (a, b) = (named("a"), named("b"));
+    let config = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        services.route(&format!("name: users, to: {{ {weights} }}"))
+    };
+    let etcd = Etcd::with(config("a: 100, b: 0"));
+    etcd.put_key("dials/users", dial_of(50, 50));
+    // Without a leader, what has ended stays.
+    let keys = [
+        "config",
+        "revisions",
+        "dials",
+        "endpoints",
+        "instances",
+        "canary",
+        "texts",
+    ];
+    let one = permissions::instance_that_may_write(&etcd, &keys);
+    wait_for_body(&one, "a");
+    let begun = wait_for("an instance that tries it", || {
+        let path = "/api/v1/config?canary=1&hold=1h";
+        let begun = one.admin("PUT", path, YAML, config("a: 50, b: 50").as_ref());
+        (begun.status() != 409).then_some(begun)
+    });
+    assert_eq!(begun.status(), 202, "{}", begun.text());
+    assert_eq!(live_weights(&one), [50, 50]);
+}
+
+#[test]
+fn dial_that_holds_under_a_canary_alone_ends_with_its_passing() {
+    let (a, b) = (named("a"), named("b"));
+    let config = |weights: &str| {
+        let services = Config::new().service(&a, "").service(&b, "");
+        services.route(&format!("name: users, to: {{ {weights} }}"))
+    };
+    let etcd = Etcd::with(config("a: 100, b: 0"));
+    let [one, two] = instances(&etcd);
+    begin(&one, "canary=1&hold=1h", &config("a: 50, b: 50"));
+    wait_for_stage(&two, "holding");
+    etcd.put_key("dials/users", dial_of(50, 50));
+    wait_for("the dial that was put by hand", || {
+        (live_weights(&one) == [0, 100]).then_some(())
+    });
+    let mut record: Value = serde_json::from_str(&etcd.get("canary").unwrap()).unwrap();
+    record["hold_ms"] = json!(0);
+    etcd.put_key("canary", record.to_string());
+    for gateway in [&one, &two] {
+        wait_for_stage(gateway, "passed");
+        wait_for("the weights of the config", || {
+            (live_weights(gateway) == [50, 50]).then_some(())
+        });
+    }
+    wait_for("the end of the dial", || {
+        let kept: Value = serde_json::from_str(&etcd.get("dials/users")?).unwrap();
+        kept["live"].is_null().then_some(())
+    });
 }

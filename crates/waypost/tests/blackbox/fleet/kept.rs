@@ -73,6 +73,56 @@ fn restart_on_a_wiped_prefix_serves_the_last_config_with_its_dials() {
 }
 
 #[test]
+fn wiped_prefix_gets_more_dials_than_fit_a_transaction_with_the_next_config() {
+    const DIALED: usize = 300;
+    let (a, b) = (named("a"), named("b"));
+    let services = Config::new().service(&a, "").service(&b, "");
+    let config = (0..DIALED).fold(services, |config, number| {
+        config.route(&format!(
+            "name: r{number}, match: {{ path: /{number} }}, to: {{ a: 100, b: 0 }}"
+        ))
+    });
+    let etcd = Etcd::with(&config);
+    for number in 0..DIALED {
+        let dial = json!({
+            "declared": [["a", 100], ["b", 0]], "live": [["a", 0], ["b", 100]],
+            "by": "ann", "time": "2026-01-01T00:00:00Z",
+        });
+        etcd.put_key(&format!("dials/r{number}"), dial.to_string());
+    }
+    let (one, two) = (etcd.instance(), etcd.instance());
+    one.command(&["drain", "b", &b.url()]).expect(0);
+    for gateway in [&one, &two] {
+        wait_for_revision(gateway, 1);
+        wait_for("the drain", || {
+            let drained = gateway.admin_json("/api/v1/services/b").to_string();
+            drained.contains("\"drained\"").then_some(())
+        });
+    }
+    let live_of_last = |gateway: &Gateway| live_of(gateway, &format!("r{}", DIALED - 1));
+    let dialed = live_of_last(&one);
+    etcd.wipe();
+    for gateway in [&one, &two] {
+        gateway.wait_for_part("is empty: the last config, revision 1, is served");
+        assert_eq!(live_of_last(gateway), dialed);
+    }
+    // One of them is turned meanwhile, at both.
+    let turned = one.dial("r7", &json!({ "a": 50, "b": 50 }));
+    assert_eq!(turned.status(), 200, "{}", turned.text());
+    let turned = live_of(&one, "r7");
+    wait_for("the dial", || (live_of(&two, "r7") == turned).then_some(()));
+    let applied = two.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    for gateway in [&one, &two] {
+        wait_for("a green status", || is_ok(gateway).then_some(()));
+        assert_eq!(live_of_last(gateway), dialed);
+        assert_eq!(live_of(gateway, "r7"), turned);
+    }
+    assert_eq!(etcd.keys("dials").len(), DIALED);
+    assert_eq!(etcd.keys("endpoints").len(), 1);
+}
+
+#[test]
 fn texts_of_a_transaction_that_is_half_broken_keep_their_last_good_versions() {
     let a = named("a");
     let etcd = Etcd::new();

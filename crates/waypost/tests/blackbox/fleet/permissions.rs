@@ -5,8 +5,8 @@ use waypost_etcd::options::User;
 
 use super::*;
 
-/// A fleet whose instances may write these folders, and read all.
-fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway {
+/// A fleet whose instances may write these folders, or keys, and read all.
+pub(super) fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway {
     allow(etcd, folders);
     instance_with(etcd, "waypost-password")
 }
@@ -25,7 +25,7 @@ fn allow(etcd: &Etcd, folders: &[&str]) {
             client.grant_role(name, name).await.unwrap();
         }
         let mut permissions = vec![(PermissionKind::Read, format!("{PREFIX}/"))];
-        let folders = folders.iter().map(|folder| format!("{PREFIX}/{folder}/"));
+        let folders = folders.iter().map(|folder| format!("{PREFIX}/{folder}"));
         permissions.extend(folders.map(|folder| (PermissionKind::ReadWrite, folder)));
         for (kind, folder) in permissions {
             let keys = KeyRange::prefix(folder);
