@@ -24,6 +24,28 @@ pub struct Challenge {
     pub key_authorization: Box<str>,
 }
 
+/// The way of answering a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeType {
+    /// Over HTTP, in clear text (RFC 8555 §8.3).
+    Http,
+    /// In a TLS handshake (RFC 8737).
+    Tls,
+}
+
+impl ChallengeType {
+    /// All types, in the order of their counters.
+    pub const ALL: [Self; 2] = [Self::Http, Self::Tls];
+
+    /// The name by which authorities know it, the value of the label `type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http-01",
+            Self::Tls => "tls-alpn-01",
+        }
+    }
+}
+
 /// The challenges that are answered now, on every listener.
 #[derive(Debug, Default)]
 pub struct Challenges {

@@ -224,6 +224,11 @@ impl Started {
         assert_eq!(error, expected, "{host}");
     }
 
+    /// The numbers of answered challenges, over HTTP and in TLS.
+    fn answered(&self) -> [u64; 2] {
+        self.gateway.view().metrics().read().challenges
+    }
+
     fn drain(self) {
         self.runtime.block_on(self.gateway.drain(Duration::ZERO));
     }
@@ -301,6 +306,7 @@ fn http_challenge_is_answered_in_clear_text_before_routing() {
     assert_eq!(ask(OF_OTHER_HOST, "GET", "a.test", PATH), answer);
     let elsewhere = ask(OF_OTHER_HOST, "GET", "a.test", "/");
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
+    assert_eq!(started.answered(), [4, 0]);
 
     for (method, host, path) in [
         ("GET", "a.test", "/"),
@@ -313,6 +319,7 @@ fn http_challenge_is_answered_in_clear_text_before_routing() {
     }
     started.gateway.generation().challenges().set([]);
     assert!(is_routed(&ask(CLEAR, "GET", "a.test", PATH)));
+    assert_eq!(started.answered(), [4, 0]);
     started.drain();
 }
 
@@ -372,6 +379,7 @@ fn challenge_in_tls_is_answered_with_its_certificate_and_the_end() {
     started.check_answered(TLS_BEHIND_PROXIES, header, "a.test");
     started.gateway.generation().challenges().set([]);
     started.check_refused(TLS, "a.test");
+    assert_eq!(started.answered(), [0, 4]);
     started.drain();
 }
 

@@ -85,6 +85,7 @@ families! {
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Open client connections.";
     CONNECTIONS Counter "waypost_connections" [] "Accepted client connections.";
     HANDSHAKES_FAILED Counter "waypost_tls_handshake_failures" [] "Failed or timed-out client TLS handshakes.";
+    ACME_CHALLENGES Counter "waypost_acme_challenges" ["type"] "Challenges of authorities that were answered, by type: `http-01` in clear text, `tls-alpn-01` in a TLS handshake.";
     PROXY_HEADERS Counter "waypost_proxy_header_failures" ["reason"] "Client connections closed for their PROXY header, by reason: missing, malformed, or from a peer that is not in `trusted_proxies` (untrusted).";
     PANICS Counter "waypost_panics" [] "Internal faults that ended a connection; please report them.";
     UPSTREAM_OPENED Counter "waypost_upstream_connections" ["service"] "Opened connections to a service.";

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use waypost_plan::auth::WayKind;
 use waypost_plan::listener::ListenerTls;
 use waypost_plan::settings::CodeLabel;
+use waypost_proxy::challenges::ChallengeType;
 use waypost_proxy::gateway::View;
 use waypost_proxy::observe::metrics::{Mirrored, ProxyHeaderFault, Reading, RequestReading};
 use waypost_upstream::health::EndpointState;
@@ -310,6 +311,10 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::CONNECTIONS).sample(&[], reading.accepted);
     out.family(&families::HANDSHAKES_FAILED)
         .sample(&[], reading.handshakes_failed);
+    out.family(&families::ACME_CHALLENGES);
+    for (of, count) in ChallengeType::ALL.iter().zip(reading.challenges) {
+        out.sample(&[("type", of.as_str())], count);
+    }
     out.family(&families::PROXY_HEADERS);
     for (fault, count) in ProxyHeaderFault::ALL.iter().zip(reading.proxy_headers) {
         out.sample(&[("reason", fault.as_str())], count);

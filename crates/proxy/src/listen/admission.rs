@@ -24,7 +24,7 @@ use waypost_transport::listening::Accepted;
 use waypost_transport::proxy_protocol::{self, ProxyPreamble};
 use waypost_transport::socket::{Socket, Stream};
 
-use crate::challenges::Challenges;
+use crate::challenges::ChallengeType;
 use crate::connection::http2::Http2;
 use crate::generation::ListenerId;
 use crate::local::Worker;
@@ -218,13 +218,44 @@ impl Admission {
     /// Completes the TLS handshake, then serves HTTP.
     async fn serve_tls(self, stream: Stream, mut peer: Peer, tls: Arc<ServerTls>) {
         let limit = self.listener.limits.handshake_timeout;
-        let challenges = Arc::clone(self.worker.snapshot().generation.challenges());
-        let handshake = tls_handshake(stream, &tls, &challenges, &mut peer);
+        let handshake = self.tls_handshake(stream, &tls, &mut peer);
         match self.bounded(limit, handshake).await {
             Some(Ok(Handshake::Client(socket))) => self.serve(socket, peer),
             Some(Ok(Handshake::Challenge)) => {}
             Some(Err(_)) | None => self.worker.recorder().own().handshakes_failed.add(1),
         }
+    }
+
+    /// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`. An
+    /// authority that asks for a challenge gets its answer instead.
+    async fn tls_handshake(
+        &self,
+        stream: Stream,
+        tls: &Arc<ServerTls>,
+        peer: &mut Peer,
+    ) -> io::Result<Handshake> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let challenges = Arc::clone(self.worker.snapshot().generation.challenges());
+        let challenge = challenges.handshake(&hello.client_hello());
+        if let Some(config) = challenge.map_err(io::Error::other)? {
+            let mut stream = Box::pin(hello.into_stream(config)).await?;
+            self.worker.recorder().own().challenges.count(ChallengeType::Tls);
+            // The answer is in the certificate (RFC 8737 §3): nothing is left to say.
+            let _ = stream.shutdown().await;
+            return Ok(Handshake::Challenge);
+        }
+        let served = Served::to(tls, &hello.client_hello());
+        let stream = hello.into_stream(Arc::clone(tls.config())).await?;
+        let (_, session) = stream.get_ref();
+        let presented = session.peer_certificates().and_then(|chain| chain.first());
+        if let Some(presented) = presented {
+            // A verified client must not match as one without a certificate.
+            let certificate = ClientCertificate::of(presented).ok_or(io::ErrorKind::InvalidData)?;
+            peer.certificate = Some(Box::new(certificate));
+        }
+        peer.served = Some(served);
+        peer.scheme = Scheme::Https;
+        Ok(Handshake::Client(Socket::tls(stream)))
     }
 }
 
@@ -249,34 +280,4 @@ async fn read_hello(stream: &mut Stream) -> io::Result<(Option<String>, Vec<u8>)
             }
         }
     }
-}
-
-/// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`. An authority
-/// that asks for one of `challenges` gets its answer instead.
-async fn tls_handshake(
-    stream: Stream,
-    tls: &Arc<ServerTls>,
-    challenges: &Challenges,
-    peer: &mut Peer,
-) -> io::Result<Handshake> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let challenge = challenges.handshake(&hello.client_hello());
-    if let Some(config) = challenge.map_err(io::Error::other)? {
-        let mut stream = Box::pin(hello.into_stream(config)).await?;
-        // The answer is in the certificate (RFC 8737 §3): nothing is left to say.
-        let _ = stream.shutdown().await;
-        return Ok(Handshake::Challenge);
-    }
-    let served = Served::to(tls, &hello.client_hello());
-    let stream = hello.into_stream(Arc::clone(tls.config())).await?;
-    let (_, session) = stream.get_ref();
-    let presented = session.peer_certificates().and_then(|chain| chain.first());
-    if let Some(presented) = presented {
-        // A verified client must not match as one without a certificate.
-        let certificate = ClientCertificate::of(presented).ok_or(io::ErrorKind::InvalidData)?;
-        peer.certificate = Some(Box::new(certificate));
-    }
-    peer.served = Some(served);
-    peer.scheme = Scheme::Https;
-    Ok(Handshake::Client(Socket::tls(stream)))
 }

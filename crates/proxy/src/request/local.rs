@@ -22,6 +22,7 @@ use waypost_wire::body::BodyDecoder;
 use waypost_wire::grpc::GrpcCode;
 use waypost_wire::request::RequestHead;
 
+use crate::challenges::ChallengeType;
 use crate::exchange::WRITE_TIMEOUT;
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
@@ -72,6 +73,8 @@ impl<'c> ActiveRequest<'c> {
 
     /// Answers the challenge of an authority that issues certificates.
     pub(super) async fn answer_challenge(&mut self, key_authorization: &str) -> Next {
+        let counters = self.client.worker.recorder().own();
+        counters.challenges.count(ChallengeType::Http);
         let of = OnBehalf {
             route: "",
             policies: &self.listener.policies,

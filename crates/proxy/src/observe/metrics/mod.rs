@@ -25,6 +25,7 @@ use waypost_upstream::counters::{Counter, ServiceCounters};
 use waypost_upstream::histogram::{Durations, Histograms};
 use waypost_wire::response::fault::ResponseRule;
 
+use crate::challenges::ChallengeType;
 use crate::generation::Generation;
 use crate::observe::metrics::auth::{AuthCounters, AuthReading};
 use crate::observe::metrics::ending::Ending;
@@ -135,6 +136,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
     pub(crate) handshakes_failed: Counter,
     pub(crate) proxy_headers: ProxyHeaderCounters,
+    pub(crate) challenges: ChallengeCounters,
     pub(crate) panics: Counter,
     /// Parallel to [`REASONS`].
     failures: [Counter; REASONS.len()],
@@ -146,6 +148,7 @@ impl Default for WorkerCounters {
             accepted: Counter::default(),
             handshakes_failed: Counter::default(),
             proxy_headers: ProxyHeaderCounters::default(),
+            challenges: ChallengeCounters::default(),
             panics: Counter::default(),
             failures: std::array::from_fn(|_| Counter::default()),
         }
@@ -184,6 +187,16 @@ impl ProxyHeaderFault {
 impl ProxyHeaderCounters {
     pub(crate) fn count(&self, fault: ProxyHeaderFault) {
         self.0[fault as usize].add(1);
+    }
+}
+
+/// Counters of answered challenges, by type.
+#[derive(Debug, Default)]
+pub(crate) struct ChallengeCounters([Counter; ChallengeType::ALL.len()]);
+
+impl ChallengeCounters {
+    pub(crate) fn count(&self, of: ChallengeType) {
+        self.0[of as usize].add(1);
     }
 }
 
@@ -237,6 +250,8 @@ pub struct Reading {
     pub handshakes_failed: u64,
     /// Connections that were closed for their PROXY header, in the order of [`ProxyHeaderFault::ALL`].
     pub proxy_headers: [u64; ProxyHeaderFault::ALL.len()],
+    /// Challenges of authorities that were answered, in the order of [`ChallengeType::ALL`].
+    pub challenges: [u64; ChallengeType::ALL.len()],
     /// Panics of the gateway that ended a connection.
     pub panics: u64,
     /// Error responses of the gateway, by reason; reasons that did not occur are left out.
@@ -425,6 +440,10 @@ impl Metrics {
             proxy_headers: ProxyHeaderFault::ALL.map(|fault| {
                 let counters = self.workers.iter().map(|worker| &worker.proxy_headers);
                 counters.map(|counters| counters.0[fault as usize].read()).sum()
+            }),
+            challenges: ChallengeType::ALL.map(|of| {
+                let counters = self.workers.iter().map(|worker| &worker.challenges);
+                counters.map(|counters| counters.0[of as usize].read()).sum()
             }),
             panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
