@@ -26,6 +26,9 @@ use waypost_plan::listener::{
     Bind, ClientAuth as ClientAuthentication, ClientAuthMode, Listener, ListenerTls, ProxyProtocol,
     TlsTermination,
 };
+use waypost_plan::query::QueryRewrite;
+use waypost_plan::redirect::{Redirect, Scheme};
+use waypost_plan::rewrite::PathRewrite;
 use waypost_plan::route::{Action, Respond, Route};
 use waypost_plan::settings::Settings;
 use waypost_plan::trusted_proxies::TrustedProxies;
@@ -46,6 +49,7 @@ const OF_OTHER_HOST: usize = 1;
 const TLS: usize = 2;
 const TLS_WITH_CLIENT_CERTIFICATES: usize = 3;
 const TLS_BEHIND_PROXIES: usize = 4;
+const REDIRECTING: usize = 5;
 
 /// A gateway whose only route responds `routed` to every request.
 struct Started {
@@ -92,6 +96,18 @@ fn plan() -> Plan {
                 ..TrustedProxies::default()
             },
             ..listener("tls behind proxies")
+        },
+        Listener {
+            redirect: Some(Redirect {
+                status: 308,
+                scheme: Some(Scheme::Https),
+                host: None,
+                port: None,
+                path: PathRewrite::Keep,
+                query: QueryRewrite::Keep,
+                url: None,
+            }),
+            ..listener("redirecting")
         },
     ];
     let mut builder = PlanBuilder::default();
@@ -144,6 +160,7 @@ impl Started {
             server_tls(None),
             server_tls(Some(&client_auth)),
             server_tls(None),
+            None,
         ];
         let generation = Generation::compile(plan()).unwrap().secured(Materials {
             listeners,
@@ -306,7 +323,10 @@ fn http_challenge_is_answered_in_clear_text_before_routing() {
     assert_eq!(ask(OF_OTHER_HOST, "GET", "a.test", PATH), answer);
     let elsewhere = ask(OF_OTHER_HOST, "GET", "a.test", "/");
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
-    assert_eq!(started.answered(), [4, 0]);
+    assert_eq!(ask(REDIRECTING, "GET", "a.test", PATH), answer);
+    let elsewhere = ask(REDIRECTING, "GET", "a.test", "/");
+    assert!(elsewhere.starts_with("HTTP/1.1 308 "), "{elsewhere}");
+    assert_eq!(started.answered(), [5, 0]);
 
     for (method, host, path) in [
         ("GET", "a.test", "/"),
@@ -319,7 +339,7 @@ fn http_challenge_is_answered_in_clear_text_before_routing() {
     }
     started.gateway.generation().challenges().set([]);
     assert!(is_routed(&ask(CLEAR, "GET", "a.test", PATH)));
-    assert_eq!(started.answered(), [4, 0]);
+    assert_eq!(started.answered(), [5, 0]);
     started.drain();
 }
 
