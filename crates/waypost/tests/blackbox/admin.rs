@@ -549,7 +549,7 @@ fn regular_file_at_the_socket_path_kept() {
 #[test]
 fn errors_are_problem_documents() {
     let gateway = Gateway::verbatim(config("{ bind: 127.0.0.1:0 }"));
-    let long = "x".repeat((16 << 20) + (65 << 10));
+    let long = "x".repeat((32 << 20) + (65 << 10));
     let chunked = format!(
         "PUT /api/v1/config HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\nContent-Type: application/yaml\r\n\
          Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
