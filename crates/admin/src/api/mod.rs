@@ -187,8 +187,8 @@ async fn lead(state: App, request: Request, next: Next) -> Response {
         let fleet = state.fleet();
         let leads = fleet.is_some_and(|fleet| fleet.leader.as_ref() == Some(&fleet.instance));
         if !leads {
-            return Problem::store_away("this instance does not lead the fleet any more; try again")
-                .into_response();
+            let detail = "this instance does not lead the fleet; try again";
+            return Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response();
         }
     }
     next.run(request).await

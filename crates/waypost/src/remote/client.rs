@@ -85,6 +85,14 @@ pub(super) enum Streamed {
     Stopped,
 }
 
+/// A connection that was not made: nothing was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("no gateway is reachable at {at}: {why}")]
+pub(crate) struct Unreachable {
+    at: String,
+    why: io::Error,
+}
+
 /// A response with its body.
 struct Raw {
     status: StatusCode,
@@ -349,13 +357,13 @@ impl Client {
             Address::Tcp(authority) => {
                 let stream = TcpStream::connect(authority)
                     .await
-                    .map_err(|error| self.unreachable(&error))?;
+                    .map_err(|error| self.unreachable(error))?;
                 self.request(stream, method, path, headers, body).await
             }
             Address::Unix(socket) => {
                 let stream = UnixStream::connect(socket)
                     .await
-                    .map_err(|error| self.unreachable(&error))?;
+                    .map_err(|error| self.unreachable(error))?;
                 self.request(stream, method, path, headers, body).await
             }
         }
@@ -427,12 +435,16 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &io::Error) -> anyhow::Error {
-        anyhow!(
-            "no gateway is reachable at {}: {error}; hint: `waypost run` prints where its admin address is, and `--admin` \
-             or WAYPOST_ADMIN takes another one",
-            self.name()
-        )
+    fn unreachable(&self, why: io::Error) -> anyhow::Error {
+        let unreachable = Unreachable { at: self.name(), why };
+        match self.instance {
+            // Its address is not the user's choice.
+            Some(_) => unreachable.into(),
+            None => {
+                let hint = "hint: `waypost run` prints where its admin address is, and `--admin` or WAYPOST_ADMIN takes another one";
+                anyhow!("{unreachable}; {hint}")
+            }
+        }
     }
 }
 

@@ -5,20 +5,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until};
 use waypost_admin::access::{BEHALF, PASSED_ON};
 use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::problem::Problem;
+use waypost_admin::rollout::RolloutAction;
+use waypost_fleet::view::View;
 
-use super::{Fleet, Shared};
+use super::{Fleet, Picture, Shared};
 use crate::remote::Client;
-use crate::remote::client::segment;
+use crate::remote::client::{Unreachable, segment};
 
-/// The time that a leader gets to answer: less than this instance's own client waits.
+/// The time that a leader gets to answer, as long as it leads: less than this instance's own client waits.
 const TIMEOUT: Duration = Duration::from_secs(50);
 
-/// The wait for a leader, where there is none: an election takes no longer, unless a lease has to end.
-const LEADER_PATIENCE: Duration = Duration::from_secs(3);
+/// The wait for a leader that can be asked to do something: one that has died or stands still leads until its lease ends, and
+/// the next one has to begin.
+const ACT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The wait for a leader that can be asked to tell something. This instance knows most of it, too.
+const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The wait before the same leader is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The beginning of the paths of routes.
 const PATH: &str = "/api/v1/routes";
@@ -30,6 +41,16 @@ struct Question {
     body: Option<Vec<u8>>,
     versions: Option<Vec<String>>,
     by: Option<String>,
+    /// True if it makes no difference whether it is carried out once or twice.
+    is_repeatable: bool,
+}
+
+/// The reason why a leader did not answer.
+enum Silence {
+    /// It was not asked, or did nothing as it does not lead.
+    Unasked(String),
+    /// It may have carried it out.
+    Lost(String),
 }
 
 impl Fleet {
@@ -77,6 +98,7 @@ impl Fleet {
                     body: serde_json::to_vec(&start).ok(),
                     versions,
                     by: Some(by),
+                    is_repeatable: false,
                 };
                 ask(shared, question, reply);
             }
@@ -95,6 +117,8 @@ impl Fleet {
                     body: None,
                     versions,
                     by: Some(by),
+                    // Two of these are two steps.
+                    is_repeatable: !matches!(action, RolloutAction::Promote | RolloutAction::Approve),
                 };
                 ask(shared, question, reply);
             }
@@ -122,6 +146,7 @@ fn look(path: String) -> Question {
         body: None,
         versions: None,
         by: None,
+        is_repeatable: true,
     }
 }
 
@@ -139,6 +164,7 @@ fn dial(path: String, weights: Option<Vec<(String, u64)>>, by: String) -> Questi
         body,
         versions: None,
         by: Some(by),
+        is_repeatable: true,
     }
 }
 
@@ -151,37 +177,83 @@ fn ask<T: DeserializeOwned + Send + 'static>(shared: Arc<Shared>, question: Ques
     });
 }
 
+/// The answer of the leader. One that dies or stands still is followed by another, which is asked then.
 async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Result<T, Problem> {
-    let view = shared.led_view(LEADER_PATIENCE).await;
-    let view = view.map_err(|error| error.problem())?;
-    let Some(leader) = view.leader() else {
-        return Err(Problem::store_away("no instance leads the fleet right now"));
+    let patience = match question.method {
+        "GET" => LOOK_PATIENCE,
+        _ => ACT_PATIENCE,
     };
-    let id = &*leader.instance;
-    let admin = view
-        .instances
-        .get(id)
-        .and_then(|leader| leader.value.admin.clone());
-    let Some(admin) = admin else {
-        let detail = format!("the leader of the fleet, {id}, has no admin API that others reach");
-        return Err(Problem::store_away(detail));
+    let deadline = Instant::now() + patience;
+    loop {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let view = shared.led_view(rest).await.map_err(|error| error.problem())?;
+        let Some(leader) = view.leader() else {
+            return Err(Problem::store_away("no instance leads the fleet right now"));
+        };
+        let mut pictures = shared.picture.subscribe();
+        let fence = Some(&leader.fence);
+        let is_replaced =
+            |picture: &Picture| picture.view.leader().as_ref().map(|leader| &leader.fence) != fence;
+        let silence = tokio::select! {
+            answer = ask_leader(shared, &view, &leader.instance, &question) => match answer {
+                Ok(answer) => return answer,
+                Err(silence) => silence,
+            },
+            Ok(_) = pictures.wait_for(is_replaced) => Silence::Lost("it does not lead any more".to_owned()),
+            () = sleep_until(deadline), if question.method == "GET" => Silence::Lost("it takes too long".to_owned()),
+        };
+        let id = &leader.instance;
+        let why = match silence {
+            Silence::Lost(why) if !question.is_repeatable => {
+                return Err(Problem::outcome_unknown(format!(
+                    "the leader of the fleet, {id}, did not answer, and may have done it: {why}; look at the rollout before you try again"
+                )));
+            }
+            Silence::Unasked(why) | Silence::Lost(why) => why,
+        };
+        if Instant::now() + PAUSE >= deadline {
+            let detail = format!("the leader of the fleet, {id}, does not answer: {why}");
+            return Err(Problem::store_away(detail));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn ask_leader<T: DeserializeOwned>(
+    shared: &Shared,
+    view: &View,
+    id: &str,
+    question: &Question,
+) -> Result<Result<T, Problem>, Silence> {
+    let record = view.instances.get(id);
+    let Some(admin) = record.and_then(|leader| leader.value.admin.clone()) else {
+        return Err(Silence::Unasked(
+            "it has no admin API that others reach".to_owned(),
+        ));
     };
-    let failed = |error: anyhow::Error| {
-        Problem::store_away(format!(
-            "the leader of the fleet, {id}, does not answer: {error:#}"
-        ))
+    let silence = |error: anyhow::Error| {
+        let why = format!("{error:#}");
+        match error.downcast_ref::<Unreachable>() {
+            Some(_) => Silence::Unasked(why),
+            None => Silence::Lost(why),
+        }
     };
     let own = shared.id();
-    let by = question.by.unwrap_or_else(|| own.to_string());
-    let client = Client::of_instance(id, &admin, TIMEOUT).map_err(failed)?;
+    let by = question.by.clone().unwrap_or_else(|| own.to_string());
+    let client = Client::of_instance(id, &admin, TIMEOUT).map_err(silence)?;
     let client = client.on_behalf_of(by.clone(), shared.token());
-    let tags = question.versions.map(tags);
+    let tags = question.versions.clone().map(tags);
     let mut headers = vec![(PASSED_ON, &*own), (BEHALF, &*by)];
     headers.extend(tags.as_deref().map(|tags| ("if-match", tags)));
-    client
-        .ask(question.method, &question.path, &headers, question.body)
-        .await
-        .map_err(failed)?
+    let answer = client
+        .ask(question.method, &question.path, &headers, question.body.clone())
+        .await;
+    match answer.map_err(silence)? {
+        Err(problem) if problem.status == StatusCode::MISDIRECTED_REQUEST.as_u16() => {
+            Err(Silence::Unasked(problem.detail))
+        }
+        answer => Ok(answer),
+    }
 }
 
 /// Versions as `If-Match` has them.

@@ -174,3 +174,33 @@ fn rollout_that_cannot_be_stored_holds_no_other() {
             .then_some(())
     });
 }
+
+/// Has the leader go away by `leave`, and checks that `two` carries an abort out once another instance leads.
+fn check_abort_without(leave: impl Fn(&mut Gateway)) {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(ramp(&a, &b));
+    let (mut one, two) = leader_first(&etcd);
+    let started = start(&one);
+    assert_eq!(started.status(), 200, "{}", started.text());
+    wait_for("the first step", || (live(&two) == live(&one)).then_some(()));
+    leave(&mut one);
+    std::thread::scope(|scope| {
+        let abort = scope.spawn(|| two.admin("POST", "/api/v1/routes/users/rollout/abort", "", ""));
+        // The lease of the leader that is gone ends only then.
+        etcd.pass(Duration::from_secs(11));
+        let aborted = abort.join().unwrap();
+        assert_eq!(aborted.status(), 200, "{}", aborted.text());
+        assert_eq!(aborted.json()["state"], "aborted");
+    });
+    wait_for_body(&two, "a");
+}
+
+#[test]
+fn abort_waits_for_the_next_leader_where_the_last_is_dead() {
+    check_abort_without(Gateway::kill);
+}
+
+#[test]
+fn abort_waits_for_the_next_leader_where_the_last_stands_still() {
+    check_abort_without(|leader| leader.signal(rustix::process::Signal::STOP));
+}
