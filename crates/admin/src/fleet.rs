@@ -3,13 +3,15 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use crate::canary::CanaryView;
-use crate::stats::Stats;
 
 /// The fleet, as an instance sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -210,44 +212,60 @@ impl FleetStatus {
 
 /// A question for the figures of other instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatsQuestion {
-    /// The path at the leader, for the figures of all.
-    pub of_all: String,
+pub struct Question {
+    /// The path at the leader, for the figures of all. Without one, each other instance is asked for its own.
+    pub of_all: Option<String>,
     /// The path at each other instance, for its own.
     pub own: String,
     /// True if the leader was asked, which is this instance: it asks each other one.
     pub is_passed_on: bool,
+    /// The time that an instance gets to answer.
+    pub patience: Duration,
+    /// The time that all of them get together.
+    pub patience_in_all: Duration,
+    /// Bytes of the answer of an instance, at most.
+    pub bytes_max: usize,
 }
+
+/// Answers of other instances as they come, by id; `None` of one that did not answer.
+pub type EachAnswer = mpsc::Receiver<(String, Option<Bytes>)>;
 
 /// Figures of other instances.
 #[derive(Debug)]
-pub enum OthersStats {
-    /// The figures of all, this one among them, as the leader has summed them.
-    OfAll(Box<Stats>),
-    /// The figures of each other one, by id; `None` of one that did not answer.
+pub enum Others {
+    /// The answer of the leader, which has asked all, this one among them.
+    OfAll(Bytes),
+    /// The answer of each other one.
     OfEach {
         /// The answers.
-        answers: Vec<(String, Option<Stats>)>,
+        answers: EachAnswer,
         /// True if this instance leads. Otherwise no leader has answered.
         leads: bool,
     },
 }
 
-/// Figures of other instances, once they have answered.
-pub type Answers = Pin<Box<dyn Future<Output = OthersStats> + Send>>;
+/// Figures of other instances, once the leader or any has answered.
+pub type Answers = Pin<Box<dyn Future<Output = Others> + Send>>;
+
+/// Figures of other instances, the leader's read.
+#[derive(Debug)]
+pub(crate) enum Answered<T> {
+    OfAll(T),
+    OfEach { answers: EachAnswer, leads: bool },
+}
 
 /// Looks at the fleet, and asks its other instances.
 pub(crate) struct Reader {
     id: Box<dyn Fn() -> Arc<str> + Send + Sync>,
     look: Box<dyn Fn() -> FleetView + Send + Sync>,
-    ask: Box<dyn Fn(StatsQuestion) -> Answers + Send + Sync>,
+    ask: Box<dyn Fn(Question) -> Answers + Send + Sync>,
 }
 
 impl Reader {
     pub(crate) fn new(
         id: impl Fn() -> Arc<str> + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
-        ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
+        ask: impl Fn(Question) -> Answers + Send + Sync + 'static,
     ) -> Self {
         Self {
             id: Box::new(id),
@@ -265,8 +283,27 @@ impl Reader {
         (self.look)()
     }
 
-    pub(crate) fn ask(&self, question: StatsQuestion) -> Answers {
-        (self.ask)(question)
+    /// Asks the leader, whose answer `read` reads. Without one that makes sense, each other instance is asked.
+    pub(crate) async fn ask<T>(&self, question: Question, read: impl Fn(&[u8]) -> Option<T>) -> Answered<T> {
+        let of_each = Question {
+            of_all: None,
+            ..question.clone()
+        };
+        for question in [question, of_each] {
+            match (self.ask)(question).await {
+                Others::OfEach { answers, leads } => return Answered::OfEach { answers, leads },
+                Others::OfAll(bytes) => {
+                    if let Some(read) = read(&bytes) {
+                        return Answered::OfAll(read);
+                    }
+                }
+            }
+        }
+        // Each was asked, and a leader answered: there is no answer of each.
+        Answered::OfEach {
+            answers: mpsc::channel(1).1,
+            leads: false,
+        }
     }
 }
 

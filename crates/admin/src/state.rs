@@ -17,7 +17,7 @@ use crate::command::Command;
 use crate::counts::CountsReaders;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
-use crate::fleet::{Answers, FleetView, Reader, StatsQuestion};
+use crate::fleet::{Answered, Answers, FleetView, Question, Reader};
 use crate::history::History;
 use crate::history::ledger::Ledger;
 use crate::problem::Problem;
@@ -131,15 +131,19 @@ impl AppState {
         &self,
         id: impl Fn() -> Arc<str> + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
-        ask: impl Fn(StatsQuestion) -> Answers + Send + Sync + 'static,
+        ask: impl Fn(Question) -> Answers + Send + Sync + 'static,
     ) {
         // A gateway belongs to one fleet.
         let _ = self.fleet.set(Reader::new(id, look, ask));
     }
 
-    /// Asks the other instances of the fleet for their figures; `None` outside of a fleet.
-    pub(crate) fn ask_others(&self, question: StatsQuestion) -> Option<Answers> {
-        Some(self.fleet.get()?.ask(question))
+    /// Asks the other instances of the fleet for their figures, and reads those of the leader; `None` outside of a fleet.
+    pub(crate) async fn ask_others<T>(
+        &self,
+        question: Question,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Option<Answered<T>> {
+        Some(self.fleet.get()?.ask(question, read).await)
     }
 
     /// The id of this gateway in its fleet, if it belongs to one.

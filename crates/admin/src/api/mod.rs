@@ -336,3 +336,19 @@ fn json_body<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &Bytes) 
         Problem::new(status, format!("the body is not valid: {error}"))
     })
 }
+
+/// Pairs as a query has them.
+fn query(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let separator = if text.is_empty() { "" } else { "&" };
+        text.push_str(&format!("{separator}{name}="));
+        for byte in value.bytes() {
+            match byte.is_ascii_alphanumeric() {
+                true => text.push(char::from(byte)),
+                false => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    text
+}

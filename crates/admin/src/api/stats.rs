@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
@@ -12,15 +13,21 @@ use serde::Deserialize;
 use waypost_plan::duration;
 use waypost_proxy::observe::metrics::RequestReading;
 
-use super::{App, Operation, QueryParams, json, routes};
+use super::{App, Operation, QueryParams, json, query, routes};
 use crate::access::PASSED_ON;
 use crate::arms;
-use crate::fleet::{OthersStats, StatsQuestion};
+use crate::fleet::{Answered, Question};
 use crate::history::WINDOW_MAX;
 use crate::history::ledger::number_of;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::stats::{ArmStats, RouteStats, Stats, Sum, WINDOW};
+
+/// The time that an instance gets to answer, and that all get together.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(10);
+/// Bytes of the figures of an instance, at most.
+const BYTES_MAX: usize = 256 << 20;
 
 /// The query.
 #[derive(Debug, Deserialize)]
@@ -85,20 +92,31 @@ async fn stats(
         ));
     }
     let route = asked.route.as_deref();
-    let question = StatsQuestion {
-        of_all: path(window, route, asked.detail, false),
+    let question = Question {
+        of_all: Some(path(window, route, asked.detail, false)),
         own: path(window, route, false, true),
         is_passed_on: headers.contains_key(PASSED_ON),
+        patience: PATIENCE,
+        patience_in_all: PATIENCE_IN_ALL,
+        bytes_max: BYTES_MAX,
     };
     let others = match asked.own {
-        false => state.ask_others(question),
+        false => {
+            let read = |bytes: &[u8]| serde_json::from_slice::<Stats>(bytes).ok();
+            state.ask_others(question, read).await
+        }
         true => None,
     };
     let others = match others {
-        Some(others) => match others.await {
-            OthersStats::OfAll(stats) => return Ok(Json(*stats)),
-            OthersStats::OfEach { answers, leads } => Some((answers, leads)),
-        },
+        Some(Answered::OfAll(stats)) => return Ok(Json(stats)),
+        Some(Answered::OfEach { mut answers, leads }) => {
+            let mut all = Vec::new();
+            while let Some(answer) = answers.recv().await {
+                all.push(answer);
+            }
+            all.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Some((all, leads))
+        }
         None => None,
     };
     // Off the async thread: ten thousand routes take a while, and other requests must not wait.
@@ -126,14 +144,14 @@ async fn stats(
 fn summed(
     state: &AppState,
     own: Stats,
-    answers: Vec<(String, Option<Stats>)>,
+    answers: Vec<(String, Option<Bytes>)>,
     leads: bool,
     (window, route, is_detailed): (Duration, Option<&str>, bool),
 ) -> Stats {
     let mut sum = Sum::of(own);
     let (mut answered, mut missing) = (HashSet::new(), Vec::new());
     for (id, theirs) in answers {
-        match theirs {
+        match theirs.and_then(|bytes| serde_json::from_slice::<Stats>(&bytes).ok()) {
             Some(theirs) => {
                 answered.extend(
                     theirs
@@ -184,23 +202,7 @@ fn path(window: Duration, route: Option<&str>, is_detailed: bool, is_own: bool) 
     pairs.extend(route.map(|route| ("route", route)));
     pairs.extend(is_detailed.then_some(("detail", "true")));
     pairs.extend(is_own.then_some(("own", "true")));
-    format!("/api/v1/stats?{}", form_urlencoded(&pairs))
-}
-
-/// Pairs as a query has them.
-fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        let separator = if text.is_empty() { "" } else { "&" };
-        text.push_str(&format!("{separator}{name}="));
-        for byte in value.bytes() {
-            match byte.is_ascii_alphanumeric() {
-                true => text.push(char::from(byte)),
-                false => text.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    text
+    format!("/api/v1/stats?{}", query(&pairs))
 }
 
 /// The statistics of `route`, or of all routes with requests, over a window that ends now.

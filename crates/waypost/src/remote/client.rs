@@ -178,8 +178,12 @@ impl Client {
 
     /// Sends a GET, and waits for the bytes of its answer.
     #[cfg(feature = "etcd")]
-    pub(crate) async fn get_bytes(&self, path: &str) -> anyhow::Result<Response<Bytes>> {
-        let raw = self.exchange("GET", path, &[], Bytes::new()).await?;
+    pub(crate) async fn get_bytes(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Response<Bytes>> {
+        let raw = self.exchange("GET", path, headers, Bytes::new()).await?;
         if !raw.status.is_success() {
             return Ok(Err(problem(&raw)?));
         }

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use waypost_admin::access::{FLEET_TOKEN, PASSED_ON};
-use waypost_admin::fleet::{Answers, OthersStats, StatsQuestion};
-use waypost_admin::stats::Stats;
+use waypost_admin::fleet::{Answers, EachAnswer, Others, Question};
 
 use super::{Shared, lock};
 use crate::remote::Client;
 
-/// The time that an instance gets to answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// The time that an instance gets to say what it has counted, and that all get together.
+const SERIES_PATIENCE: Duration = Duration::from_secs(2);
+const SERIES_PATIENCE_IN_ALL: Duration = Duration::from_secs(60);
 
-/// The time that the leader gets to ask all others, and answer.
-const LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time that the answer of the leader takes beyond that of those it asks.
+const WAY: Duration = Duration::from_secs(1);
 
 /// Instances that are asked at the same time.
 const AT_ONCE: usize = 64;
@@ -28,19 +29,18 @@ const SERIES_BYTES_MAX: usize = 64 << 20;
 
 /// Asks the leader for the figures of all instances. If this instance leads, or no leader answers, all other ones that live are
 /// asked for theirs.
-pub(super) fn ask(shared: &Arc<Shared>, question: StatsQuestion) -> Answers {
+pub(super) fn ask(shared: &Arc<Shared>, question: Question) -> Answers {
     let shared = Arc::clone(shared);
     Box::pin(async move {
         let leads = question.is_passed_on || shared.fence().is_some();
-        if !leads && let Some(stats) = ask_leader(&shared, &question.of_all).await {
-            return OthersStats::OfAll(Box::new(stats));
+        if !leads
+            && let Some(path) = &question.of_all
+            && let Some(answer) = ask_leader(&shared, path, question.patience_in_all + WAY).await
+        {
+            return Others::OfAll(answer);
         }
-        let answers = ask_each(&shared, move |client| {
-            let path = question.own.clone();
-            async move { json::<Stats>(&client, &path, &[]).await }
-        });
-        OthersStats::OfEach {
-            answers: answers.await,
+        Others::OfEach {
+            answers: ask_each(&shared, question),
             leads,
         }
     })
@@ -48,63 +48,70 @@ pub(super) fn ask(shared: &Arc<Shared>, question: StatsQuestion) -> Answers {
 
 /// Asks all other instances that live for the counts of all their series. Those that do not answer are left out.
 pub(super) async fn ask_for_series(shared: &Arc<Shared>) -> Vec<(String, Bytes)> {
-    let answers = ask_each(shared, |client| async move {
-        let client = client.up_to(SERIES_BYTES_MAX);
-        client.get_bytes("/api/v1/fleet/series").await.ok()?.ok()
-    });
-    let answers = answers.await.into_iter();
-    answers.filter_map(|(id, bytes)| Some((id, bytes?))).collect()
+    let question = Question {
+        of_all: None,
+        own: "/api/v1/fleet/series".to_owned(),
+        is_passed_on: false,
+        patience: SERIES_PATIENCE,
+        patience_in_all: SERIES_PATIENCE_IN_ALL,
+        bytes_max: SERIES_BYTES_MAX,
+    };
+    let mut answers = ask_each(shared, question);
+    let mut all = Vec::new();
+    while let Some((id, answer)) = answers.recv().await {
+        all.extend(answer.map(|bytes| (id, bytes)));
+    }
+    all
 }
 
-async fn ask_leader(shared: &Shared, path: &str) -> Option<Stats> {
+async fn ask_leader(shared: &Shared, path: &str, patience: Duration) -> Option<Bytes> {
     let view = shared.view();
     let id = view.leader()?.instance;
     let admin = view.instances.get(&*id)?.value.admin.clone()?;
-    let client = Client::of_instance(&id, &admin, LEADER_TIMEOUT).ok()?;
+    let client = Client::of_instance(&id, &admin, patience).ok()?;
     let own = shared.id();
     let client = client.on_behalf_of(own.to_string(), shared.token());
-    json(&client, path, &[(PASSED_ON, &*own)]).await
+    client.get_bytes(path, &[(PASSED_ON, &*own)]).await.ok()?.ok()
 }
 
-async fn json<T: DeserializeOwned>(client: &Client, path: &str, headers: &[(&str, &str)]) -> Option<T> {
-    client.ask("GET", path, headers, None).await.ok()?.ok()
-}
-
-/// Asks all other instances that live by `ask`. Those without an address, and those that do not answer, have no answer.
-async fn ask_each<T, A>(
-    shared: &Arc<Shared>,
-    ask: impl Fn(Client) -> A + Clone + Send + 'static,
-) -> Vec<(String, Option<T>)>
-where
-    T: Send + 'static,
-    A: Future<Output = Option<T>> + Send,
-{
-    let view = shared.view();
-    let token = shared.token();
-    let mut answers = Vec::new();
-    let mut asked = JoinSet::new();
-    let own = shared.id();
-    for (id, record) in view.instances.iter().filter(|(id, _)| **id != own) {
-        if asked.len() >= AT_ONCE
-            && let Some(Ok(answer)) = asked.join_next().await
-        {
-            answers.push(answer);
+/// Asks all other instances that live. Those without an address, and those that do not answer in time, have no answer.
+fn ask_each(shared: &Arc<Shared>, question: Question) -> EachAnswer {
+    let (to, answers) = mpsc::channel(AT_ONCE);
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let deadline = Instant::now() + question.patience_in_all;
+        let view = shared.view();
+        let token = shared.token();
+        let mut asked = JoinSet::new();
+        let own = shared.id();
+        for (id, record) in view.instances.iter().filter(|(id, _)| **id != own) {
+            if asked.len() >= AT_ONCE
+                && let Some(Ok(answer)) = asked.join_next().await
+                && to.send(answer).await.is_err()
+            {
+                return;
+            }
+            let (id, admin) = (id.to_string(), record.value.admin.clone());
+            let (own, token, question) = (own.to_string(), token.clone(), question.clone());
+            asked.spawn(async move {
+                let answer = timeout_at(deadline, async {
+                    let client = Client::of_instance(&id, &admin?, question.patience).ok()?;
+                    let client = client.on_behalf_of(own, token).up_to(question.bytes_max);
+                    client.get_bytes(&question.own, &[]).await.ok()?.ok()
+                });
+                let answer = answer.await.ok().flatten();
+                (id, answer)
+            });
         }
-        let (id, admin) = (id.to_string(), record.value.admin.clone());
-        let (own, token, ask) = (own.to_string(), token.clone(), ask.clone());
-        asked.spawn(async move {
-            let client = admin.and_then(|admin| Client::of_instance(&id, &admin, TIMEOUT).ok());
-            let answer = match client {
-                Some(client) => ask(client.on_behalf_of(own, token)).await,
-                None => None,
-            };
-            (id, answer)
-        });
-    }
-    while let Some(answer) = asked.join_next().await {
-        answers.extend(answer.ok());
-    }
-    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+        while let Some(answer) = asked.join_next().await {
+            // Without a reader, the questions that are left end with this task.
+            if let Ok(answer) = answer
+                && to.send(answer).await.is_err()
+            {
+                return;
+            }
+        }
+    });
     answers
 }
 
