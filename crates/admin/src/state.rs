@@ -25,6 +25,7 @@ use crate::reasons::{Held, Reason};
 use crate::report::Report;
 use crate::search::index::Indexed;
 use crate::timeline::Timeline;
+use crate::timeline::rounds::Rounds;
 
 /// Maximum number of waiting commands.
 const COMMANDS_WAITING: usize = 64;
@@ -51,6 +52,8 @@ pub struct AppState {
     history: Mutex<History>,
     ledger: Mutex<Ledger>,
     timeline: Mutex<Timeline>,
+    /// Questions to the fleet for such figures.
+    pub(crate) rounds: Rounds,
     failures: Mutex<Failures>,
     /// The arms that the leader of the fleet asks for.
     pub(crate) asked: CountsReaders,
@@ -78,6 +81,7 @@ impl AppState {
             history: Mutex::new(History::new(Instant::now())),
             ledger: Mutex::default(),
             timeline: Mutex::default(),
+            rounds: Rounds::default(),
             failures: Mutex::default(),
             asked: CountsReaders::default(),
             routes_indexed: Indexed::default(),
@@ -135,6 +139,7 @@ impl AppState {
     ) {
         // A gateway belongs to one fleet.
         let _ = self.fleet.set(Reader::new(id, look, ask));
+        self.timeline().keep_durations();
     }
 
     /// Asks the other instances of the fleet for their figures, and reads those of the leader; `None` outside of a fleet.

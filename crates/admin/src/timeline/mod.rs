@@ -5,8 +5,12 @@
 //! and what does not fit only as a part of the whole. So the memory is bounded, however many routes there are. Names
 //! are the keys, so a reload does not matter. Time is an argument.
 
+pub(crate) mod durations;
+mod fine;
+pub(crate) mod fleet;
 mod recent;
 mod ring;
+pub(crate) mod rounds;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +21,12 @@ use std::time::Duration;
 use waypost_proxy::observe::metrics::sweep::Swept;
 use waypost_upstream::histogram::bounds_ms;
 
+use crate::timeline::durations::Sparse;
+use crate::timeline::fine::{Fine, add_by_mean};
 use crate::timeline::recent::LastMinutes;
 pub(crate) use crate::timeline::recent::{Recent, Sparkline};
-pub(crate) use crate::timeline::ring::Point;
-use crate::timeline::ring::{
-    Buckets, Counts, HOUR, HOURS, Hours, MINUTE, MINUTES, Ring, SECONDS, Span, Tally, no_buckets,
-};
+pub(crate) use crate::timeline::ring::{Counts, Point};
+use crate::timeline::ring::{HOUR, HOURS, Hours, MINUTE, MINUTES, Ring, SECONDS, Span, Tally};
 
 /// Rings for routes and arms, beside that of the whole.
 const RINGS_MAX: usize = 300;
@@ -30,6 +34,12 @@ const RINGS_MAX: usize = 300;
 const ROUTES_MAX: usize = 11_000;
 /// The memory of all figures and marks together, at most.
 pub const BYTES_MAX: usize = 16 << 20;
+/// The memory of the durations of a route or arm by the second, and as much by the minute, at most. They are kept in a fleet.
+const DURATIONS_BYTES: usize = 32 << 10;
+/// The same for all requests.
+const DURATIONS_BYTES_OF_WHOLE: usize = 256 << 10;
+/// The memory of all durations together, at most.
+pub const DURATIONS_BYTES_MAX: usize = 20 << 20;
 /// Sweeps come once a second for this many series, and less often for more: a sweep looks at each.
 const SERIES_A_SECOND: usize = 40_000;
 /// The longest time between two sweeps.
@@ -54,6 +64,12 @@ pub(crate) fn middle_ms(bucket: usize) -> f64 {
     let middle = f64::midpoint(lower, BOUNDS_MS[bucket]);
     // Without the noise of binary fractions.
     (middle * 1e6).round() / 1e6
+}
+
+/// The bucket of a duration.
+pub(crate) fn bucket_of_ms(ms: f64) -> u16 {
+    let bucket = BOUNDS_MS.partition_point(|bound| *bound <= ms);
+    bucket.min(BOUNDS_MS.len() - 1) as u16
 }
 
 /// The requests of a route to a service since the last sweep.
@@ -123,6 +139,8 @@ pub(crate) struct Timeline {
     weak: Vec<Arc<str>>,
     /// Requests so far that are only a part of the whole.
     left_out: u64,
+    /// True if the durations of parts are kept, by bucket.
+    keeps_durations: bool,
 }
 
 /// A route.
@@ -136,54 +154,64 @@ struct Kept {
     fine: Option<Box<Fine>>,
 }
 
-/// A route that is kept by the second.
-#[derive(Debug)]
-struct Fine {
-    ring: Ring,
-    arms: Vec<Arm>,
-}
-
-/// An arm of a route that is kept by the second.
-#[derive(Debug)]
-struct Arm {
-    service: Arc<str>,
-    /// The durations so far; `None` if they were not read yet.
-    durations: Option<Buckets>,
-    /// Its figures; those of its route as long as it is the only one.
-    ring: Option<Ring>,
-}
-
 /// The length of the parts of time that figures are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     Second,
     Minute,
 }
 
-/// The service of an arm, or none, and a point for each part.
-type Series = (Option<Arc<str>>, Vec<Option<Point>>);
+/// The figures of the subject or of an arm.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series {
+    /// The service of an arm.
+    pub(crate) service: Option<Arc<str>>,
+    /// A point for each part. `None` is a part from which nothing was kept.
+    pub(crate) points: Vec<Option<Point>>,
+    /// The durations of each part by bucket, where they are kept: in a fleet, for figures that are summed.
+    pub(crate) durations: Option<Vec<Option<Sparse>>>,
+}
 
 /// Figures in parts of equal length.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figures {
     pub(crate) step_seconds: u64,
     /// The first second of the first part.
     pub(crate) begin: u64,
     /// The first second that a later look would add, or change.
     pub(crate) next: u64,
-    /// The subject itself, then its arms by service. `None` is a part from which nothing was kept.
+    /// The subject itself, then its arms by service.
     pub(crate) series: Vec<Series>,
+}
+
+/// Requests of a route by the hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ByHour {
+    /// The first second of the first hour.
+    pub(crate) begin: u64,
+    pub(crate) hours: Vec<Counts>,
 }
 
 /// The memory that is used, and what did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Use {
     pub(crate) bytes: usize,
+    pub(crate) bytes_max: usize,
     pub(crate) rings: usize,
     pub(crate) rings_max: usize,
     pub(crate) routes: usize,
     pub(crate) routes_max: usize,
     pub(crate) left_out: u64,
+}
+
+impl Step {
+    /// The length of a part.
+    pub(crate) fn seconds(self) -> u64 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => MINUTE,
+        }
+    }
 }
 
 impl Default for Timeline {
@@ -203,7 +231,23 @@ impl Timeline {
             rings: 0,
             weak: Vec::new(),
             left_out: 0,
+            keeps_durations: false,
         }
+    }
+
+    /// Keeps the durations of parts from now on, so that the figures of several instances can be summed.
+    pub(crate) fn keep_durations(&mut self) {
+        self.keeps_durations = true;
+        if let Some(whole) = &mut self.whole {
+            whole.keep_durations(DURATIONS_BYTES_OF_WHOLE);
+        }
+        let fine = self.routes.values_mut().filter_map(|kept| kept.fine.as_mut());
+        fine.for_each(|fine| fine.keep_durations());
+    }
+
+    /// The memory of the durations of a route or arm, if they are kept.
+    fn durations_bytes(&self) -> Option<usize> {
+        self.keeps_durations.then_some(DURATIONS_BYTES)
     }
 
     /// The time from one sweep to the next, with this many series.
@@ -226,8 +270,9 @@ impl Timeline {
             self.record_route(span, changes, &mut of_route, &mut of_arm);
             all.add(&of_route);
         }
+        let durations = self.keeps_durations.then_some(DURATIONS_BYTES_OF_WHOLE);
         self.whole
-            .get_or_insert_with(|| Ring::new(span.first))
+            .get_or_insert_with(|| Ring::new(span.first).keeping(durations))
             .add(span, &all);
     }
 
@@ -240,7 +285,10 @@ impl Timeline {
             };
         }
         if now + BACK_MAX < self.upto {
-            *self = Self::new(self.rings_max, self.routes_max);
+            *self = Self {
+                keeps_durations: self.keeps_durations,
+                ..Self::new(self.rings_max, self.routes_max)
+            };
             return Span {
                 first: now,
                 last: now,
@@ -269,6 +317,7 @@ impl Timeline {
             changes.iter().for_each(|change| add_by_mean(sum, change));
             return;
         }
+        let durations = self.durations_bytes();
         let kept = self.routes.entry(Arc::clone(first.route())).or_default();
         kept.hours.add(span.last / HOUR, counts);
         kept.last_minutes.add(span.last / MINUTE, counts);
@@ -276,7 +325,7 @@ impl Timeline {
         kept.failures += failures;
         if kept.fine.is_none() && self.rings < self.rings_max {
             self.rings += 1;
-            kept.fine = Some(Box::new(Fine::new(span.first)));
+            kept.fine = Some(Box::new(Fine::new(span.first, durations)));
         }
         match &mut kept.fine {
             Some(fine) => {
@@ -333,6 +382,7 @@ impl Timeline {
             .partition(|(_, _, is_fine)| *is_fine);
         coarse.sort_unstable_by(|one, other| (other.0, &one.1).cmp(&(one.0, &other.1)));
         fine.sort_unstable_by(|one, other| (other.0, &one.1).cmp(&(one.0, &other.1)));
+        let durations = self.durations_bytes();
         for (candidate, name, _) in coarse.iter().take(self.rings_max) {
             while self.rings >= self.rings_max
                 // One that is about as busy is not worth the loss of what is known.
@@ -347,7 +397,7 @@ impl Timeline {
             }
             if let Some(kept) = self.routes.get_mut(name) {
                 self.rings += 1;
-                kept.fine = Some(Box::new(Fine::new(self.upto)));
+                kept.fine = Some(Box::new(Fine::new(self.upto, durations)));
             }
         }
         let weak = coarse.len().saturating_sub(WEAK_MAX);
@@ -384,18 +434,40 @@ impl Timeline {
             let all = [(None, &fine.ring)].into_iter().chain(arms);
             return Some(self.figures(step, from, &fine.ring, all));
         }
+        let ByHour { begin, hours } = self.by_hour(kept, whole, from);
+        Some(Figures {
+            step_seconds: HOUR,
+            begin,
+            next: self.upto / HOUR * HOUR,
+            series: vec![Series {
+                service: None,
+                points: hours.into_iter().map(|hour| Some(Point::from(hour))).collect(),
+                durations: None,
+            }],
+        })
+    }
+
+    /// The requests of a route by the hour. `None` if nothing is kept of it.
+    pub(crate) fn hours_of(&self, route: &str) -> Option<ByHour> {
+        let whole = self.whole.as_ref()?;
+        match self.routes.get(route) {
+            Some(kept) => Some(self.by_hour(kept, whole, 0)),
+            // Without requests, or left out.
+            None if self.routes.len() < self.routes_max => Some(self.by_hour(&Kept::default(), whole, 0)),
+            None => None,
+        }
+    }
+
+    fn by_hour(&self, kept: &Kept, whole: &Ring, from: u64) -> ByHour {
         let now = self.upto / HOUR;
         let first = (now + 1)
             .saturating_sub(HOURS)
             .max(whole.since() / HOUR)
             .max(from / HOUR);
-        let points = (first..=now).map(|hour| Some(kept.hours.hour(hour)));
-        Some(Figures {
-            step_seconds: HOUR,
+        ByHour {
             begin: first * HOUR,
-            next: now * HOUR,
-            series: vec![(None, points.collect())],
-        })
+            hours: (first..=now).map(|hour| kept.hours.hour(hour)).collect(),
+        }
     }
 
     /// The figures of `rings` since the beginning of `longest`.
@@ -420,7 +492,14 @@ impl Timeline {
                 Step::Second => ring.second(at),
                 Step::Minute => ring.minute(at),
             });
-            (service, points.collect())
+            Series {
+                service,
+                points: points.collect(),
+                durations: match step {
+                    Step::Second => ring.durations_of_seconds(first, last),
+                    Step::Minute => ring.durations_of_minutes(first, last),
+                },
+            }
         });
         Figures {
             step_seconds: length,
@@ -439,8 +518,18 @@ impl Timeline {
         let rings = self.rings + usize::from(self.whole.is_some());
         // A hash table has a byte for each of its places, an eighth of which stay empty.
         let places = self.routes.capacity() * 8 / 7;
+        let fine = self.routes.values().filter_map(|kept| kept.fine.as_ref());
+        let durations = self.whole.as_ref().map_or(0, Ring::durations_bytes)
+            + fine.map(|fine| fine.durations_bytes()).sum::<usize>();
         Use {
-            bytes: rings * Fine::BYTES_OF_RING
+            bytes_max: BYTES_MAX
+                + if self.keeps_durations {
+                    DURATIONS_BYTES_MAX
+                } else {
+                    0
+                },
+            bytes: durations
+                + rings * Fine::BYTES_OF_RING
                 + places * (size_of::<(Arc<str>, Box<Kept>)>() + 1)
                 + self.routes.len() * (size_of::<Kept>() + ALLOCATION),
             rings: self.rings,
@@ -461,104 +550,4 @@ impl Kept {
 
 fn weight(requests: u64, failures: u64) -> u64 {
     failures.saturating_mul(FAILURE_WEIGHT).saturating_add(requests)
-}
-
-impl Fine {
-    /// The memory of a ring, with what belongs to it.
-    const BYTES_OF_RING: usize = Ring::BYTES
-        + size_of::<Self>()
-        + size_of::<Arm>()
-        + size_of::<[u32; waypost_upstream::histogram::BUCKETS]>();
-
-    fn new(since: u64) -> Self {
-        Self {
-            ring: Ring::new(since),
-            arms: Vec::new(),
-        }
-    }
-
-    fn rings(&self) -> usize {
-        1 + self.arms.iter().filter(|arm| arm.ring.is_some()).count()
-    }
-
-    /// Adds the arms that are new, and rings for them, of which there may be `room`. Returns the number of new rings.
-    fn add_arms(&mut self, changes: &[impl Change], room: usize) -> usize {
-        let before = self.rings();
-        for change in changes {
-            if self.arms.iter().any(|arm| arm.service == *change.service()) {
-                continue;
-            }
-            let free = room - (self.rings() - before).min(room);
-            let ring = match self.arms.len() {
-                0 => None,
-                1 => {
-                    // The figures so far are those of the first arm.
-                    if free < 2 {
-                        continue;
-                    }
-                    self.arms[0].ring = Some(self.ring.clone());
-                    Some(Ring::new(self.ring.since()))
-                }
-                _ if free == 0 => continue,
-                _ => Some(Ring::new(self.ring.since())),
-            };
-            self.arms.push(Arm {
-                service: Arc::clone(change.service()),
-                durations: None,
-                ring,
-            });
-        }
-        self.rings() - before
-    }
-
-    /// Records the change of an arm, and returns it in `tally`.
-    fn record(&mut self, span: Span, change: &impl Change, tally: &mut Tally) {
-        let arm = self.arms.iter_mut().find(|arm| arm.service == *change.service());
-        let Some(arm) = arm else {
-            return add_by_mean(tally, change);
-        };
-        let mut sums = Vec::new();
-        change.add_durations_to(&mut sums);
-        if change.is_first() {
-            arm.durations = Some(no_buckets());
-        }
-        match &mut arm.durations {
-            Some(before) => {
-                tally.requests += change.requests();
-                tally.failures += change.failures();
-                tally.refused += change.refused();
-                for ((sum, before), now) in tally.durations.iter_mut().zip(before.iter_mut()).zip(sums) {
-                    let now = now as u32;
-                    *sum = now.wrapping_sub(std::mem::replace(before, now));
-                }
-            }
-            None => {
-                add_by_mean(tally, change);
-                let mut before = no_buckets();
-                before
-                    .iter_mut()
-                    .zip(sums)
-                    .for_each(|(before, sum)| *before = sum as u32);
-                arm.durations = Some(before);
-            }
-        }
-        if let Some(ring) = &mut arm.ring {
-            ring.add(span, tally);
-        }
-    }
-}
-
-/// Adds a change whose durations are not read one by one: all of them are taken for their mean.
-fn add_by_mean(tally: &mut Tally, change: &impl Change) {
-    let requests = change.requests();
-    tally.requests += requests;
-    tally.failures += change.failures();
-    tally.refused += change.refused();
-    if requests > 0 {
-        let mean_ms = change.sum_us() as f64 / requests as f64 / 1000.0;
-        let bucket = BOUNDS_MS.partition_point(|bound| *bound <= mean_ms);
-        let bucket = bucket.min(BOUNDS_MS.len() - 1);
-        let sum = &mut tally.durations[bucket];
-        *sum = sum.saturating_add(requests as u32);
-    }
 }

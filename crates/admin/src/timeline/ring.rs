@@ -4,6 +4,8 @@ use std::iter::Sum;
 
 use waypost_upstream::histogram::BUCKETS;
 
+use super::durations::{Parts, Sparse};
+
 /// Seconds that are kept one by one: ten minutes.
 pub(crate) const SECONDS: u64 = 600;
 /// Minutes that are kept one by one: a day.
@@ -58,6 +60,12 @@ pub(crate) struct Point {
     p99: u16,
 }
 
+impl From<Counts> for Point {
+    fn from(counts: Counts) -> Self {
+        Self { counts, ..Self::NONE }
+    }
+}
+
 /// Stands for a quantile that is not known.
 const UNKNOWN: u16 = u16::MAX;
 
@@ -80,6 +88,15 @@ impl Point {
     /// The bucket of the 99th percentile of the duration.
     pub(crate) fn p99(&self) -> Option<usize> {
         (self.p99 != UNKNOWN).then_some(self.p99.into())
+    }
+
+    /// Counts, and the buckets of their quantiles.
+    pub(crate) fn with_quantiles(counts: Counts, p50: Option<u16>, p99: Option<u16>) -> Self {
+        Self {
+            counts,
+            p50: p50.unwrap_or(UNKNOWN),
+            p99: p99.unwrap_or(UNKNOWN),
+        }
     }
 
     fn set_quantiles(&mut self, (p50, p99): (u16, u16)) {
@@ -178,6 +195,16 @@ pub(crate) struct Ring {
     minutes: Box<[Point]>,
     /// The durations of the minute of `upto`.
     minute: Buckets,
+    /// The durations of all parts, where they are kept.
+    durations: Option<Box<Durations>>,
+}
+
+/// The durations of parts that are kept one by one.
+#[derive(Debug, Clone)]
+struct Durations {
+    seconds: Parts,
+    /// Minutes that are over.
+    minutes: Parts,
 }
 
 impl Ring {
@@ -193,7 +220,50 @@ impl Ring {
             seconds: vec![Point::NONE; SECONDS as usize].into(),
             minutes: vec![Point::NONE; MINUTES as usize].into(),
             minute: no_buckets(),
+            durations: None,
         }
+    }
+
+    /// Keeps the durations of parts from now on, in so many bytes for seconds, and as many for minutes.
+    pub(crate) fn keep_durations(&mut self, bytes_max: usize) {
+        self.durations.get_or_insert_with(|| {
+            Box::new(Durations {
+                seconds: Parts::new(bytes_max),
+                minutes: Parts::new(bytes_max),
+            })
+        });
+    }
+
+    /// The same, where they are kept at all.
+    pub(crate) fn keeping(mut self, bytes_max: Option<usize>) -> Self {
+        if let Some(bytes_max) = bytes_max {
+            self.keep_durations(bytes_max);
+        }
+        self
+    }
+
+    /// The memory of durations that are kept.
+    pub(crate) fn durations_bytes(&self) -> usize {
+        let durations = self.durations.as_ref();
+        durations.map_or(0, |kept| {
+            size_of::<Durations>() + kept.seconds.bytes() + kept.minutes.bytes()
+        })
+    }
+
+    /// The durations of the seconds from `first` to `last`; `None` of those that are not kept.
+    pub(crate) fn durations_of_seconds(&self, first: u64, last: u64) -> Option<Vec<Option<Sparse>>> {
+        Some(self.durations.as_ref()?.seconds.of(first, last))
+    }
+
+    /// The durations of the minutes from `first` to `last`; `None` of those that are not kept.
+    pub(crate) fn durations_of_minutes(&self, first: u64, last: u64) -> Option<Vec<Option<Sparse>>> {
+        let mut minutes = self.durations.as_ref()?.minutes.of(first, last);
+        let now = self.upto / MINUTE;
+        if (first..=last).contains(&now) {
+            let buckets = (0..).zip(self.minute.iter().copied());
+            minutes[(now - first) as usize] = Some(buckets.filter(|(_, count)| *count > 0).collect());
+        }
+        Some(minutes)
     }
 
     pub(crate) fn since(&self) -> u64 {
@@ -219,6 +289,9 @@ impl Ring {
             point.set_quantiles(quantiles_of_seconds);
             let minute = &mut self.minutes[(second / MINUTE % MINUTES) as usize];
             minute.counts.add(counts);
+            if let Some(kept) = &mut self.durations {
+                kept.seconds.push(second, &*tally.durations);
+            }
         }
         add(&mut self.minute, &tally.durations);
         let minute = &mut self.minutes[(span.last / MINUTE % MINUTES) as usize];
@@ -237,6 +310,11 @@ impl Ring {
             self.minutes[(minute % MINUTES) as usize] = Point::NONE;
         }
         if begun > 0 {
+            if let Some(kept) = &mut self.durations
+                && self.minute.iter().any(|count| *count > 0)
+            {
+                kept.minutes.push(self.upto / MINUTE, &*self.minute);
+            }
             self.minute.fill(0);
         }
         self.upto = self.upto.max(to);
@@ -286,14 +364,10 @@ impl Hours {
     }
 
     /// The figures of an hour, one of the last [`HOURS`].
-    pub(crate) fn hour(&self, hour: u64) -> Point {
-        let counts = match hour > self.upto {
+    pub(crate) fn hour(&self, hour: u64) -> Counts {
+        match hour > self.upto {
             true => Counts::default(),
             false => self.hours[(hour % HOURS) as usize],
-        };
-        Point {
-            counts,
-            ..Point::NONE
         }
     }
 

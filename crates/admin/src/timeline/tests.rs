@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::fleet::{Told, ToldSeries};
 use super::*;
 use crate::events::marks;
 
@@ -60,9 +61,9 @@ fn bucket(us: u64) -> usize {
 }
 
 /// A timeline, with a list of all requests beside it.
-struct Checked {
-    timeline: Timeline,
-    now: u64,
+pub(super) struct Checked {
+    pub(super) timeline: Timeline,
+    pub(super) now: u64,
     began: Option<u64>,
     /// Second, route, service, and 1 for a failure.
     requests: Vec<(u64, Arc<str>, Arc<str>, u32)>,
@@ -85,8 +86,15 @@ impl Checked {
         }
     }
 
+    /// One that keeps durations.
+    pub(super) fn in_a_fleet() -> Self {
+        let mut checked = Self::new(10, 10);
+        checked.timeline.keep_durations();
+        checked
+    }
+
     /// Records what came in `seconds` seconds: route, service, durations and failures.
-    fn record(&mut self, seconds: u64, came: &[(&str, &str, Vec<u64>, u64)]) {
+    pub(super) fn record(&mut self, seconds: u64, came: &[(&str, &str, Vec<u64>, u64)]) {
         let first = self.began.map_or(self.now + seconds, |_| self.now + 1);
         self.now += seconds;
         self.began.get_or_insert(self.now);
@@ -147,7 +155,7 @@ impl Checked {
         assert_eq!(seconds.next, self.now + 1);
         let since = seconds.begin;
         assert!(since >= began && since + SECONDS > self.now);
-        for (service, points) in &seconds.series {
+        for Series { service, points, .. } in &seconds.series {
             assert_eq!(points.len() as u64, self.now + 1 - since);
             for (at, point) in points.iter().enumerate() {
                 let Some(point) = point else {
@@ -168,7 +176,7 @@ impl Checked {
         }
         let minutes = figures(Step::Minute, 0).unwrap();
         assert_eq!(minutes.next, self.now / MINUTE * MINUTE);
-        for (service, points) in &minutes.series {
+        for Series { service, points, .. } in &minutes.series {
             for (at, point) in points.iter().enumerate() {
                 let minute = minutes.begin / MINUTE + at as u64;
                 let of_minute = self.durations.iter().filter(|(at, of_route, of_service, _)| {
@@ -193,7 +201,20 @@ impl Checked {
         }
         let from = self.now - 5;
         let later = figures(Step::Second, from).unwrap();
-        assert!(later.begin >= from && later.series[0].1.len() <= 6);
+        assert!(later.begin >= from && later.series[0].points.len() <= 6);
+    }
+}
+
+/// The figures of all requests, as an instance tells them.
+pub(super) fn durations_of(timeline: &Timeline, step: Step) -> Told {
+    let figures = timeline.of_whole(step, 0).unwrap();
+    Told {
+        upto: timeline.upto(),
+        interval: 1,
+        step_seconds: figures.step_seconds,
+        begin: figures.begin,
+        series: figures.series.iter().map(ToldSeries::of).collect(),
+        hours: None,
     }
 }
 
@@ -248,7 +269,7 @@ fn one(route: &str, requests: usize, failures: u64) -> (&str, &str, Vec<u64>, u6
 }
 
 fn counts(figures: &Figures) -> Vec<(u32, u32)> {
-    let points = figures.series[0].1.iter().flatten();
+    let points = figures.series[0].points.iter().flatten();
     points
         .map(|point| (point.counts.requests, point.counts.failures))
         .collect()
@@ -298,7 +319,7 @@ fn second_arm_begins_where_the_first_one_was_alone() {
     // A third one finds no ring, but is counted.
     checked.record(1, &[("r", "c", vec![7], 1)]);
     let figures = checked.timeline.of_route("r", Step::Second, 0).unwrap();
-    let requests = figures.series.iter().map(|(service, points)| {
+    let requests = figures.series.iter().map(|Series { service, points, .. }| {
         let requests = points
             .iter()
             .map(|point| point.map(|point| point.counts.requests));
@@ -361,7 +382,19 @@ fn busiest_and_failing_routes_are_kept_by_the_second() {
 
 #[test]
 fn memory_is_bounded_however_many_routes_there_are() {
-    let mut timeline = Timeline::default();
+    let usage = usage_of_many_routes(Timeline::default());
+    assert_eq!(usage.bytes_max, BYTES_MAX);
+    let mut in_a_fleet = Timeline::default();
+    in_a_fleet.keep_durations();
+    let more = usage_of_many_routes(in_a_fleet);
+    assert_eq!(more.bytes_max, BYTES_MAX + DURATIONS_BYTES_MAX);
+    assert!(more.bytes > usage.bytes, "{more:?}");
+    let full = RINGS_MAX * 2 * DURATIONS_BYTES + 2 * DURATIONS_BYTES_OF_WHOLE;
+    assert!(full + RINGS_MAX * 100 <= DURATIONS_BYTES_MAX, "{full} bytes");
+}
+
+/// Uses a timeline by more routes than there are places for.
+fn usage_of_many_routes(mut timeline: Timeline) -> Use {
     let came = |at: usize, service: &str| Came {
         route: format!("route-{at:06}").into(),
         service: service.into(),
@@ -386,10 +419,15 @@ fn memory_is_bounded_however_many_routes_there_are() {
     assert_eq!(usage.routes, ROUTES_MAX);
     assert!(usage.left_out > 0);
     let bytes = usage.bytes + marks::BYTES_MAX;
-    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+    assert!(bytes <= usage.bytes_max, "{bytes} bytes");
     // Even if the hash table has grown beyond what it needs.
     let grown = ROUTES_MAX * 3 * (size_of::<(Arc<str>, Box<Kept>)>() + 1);
-    assert!(bytes + grown <= BYTES_MAX, "{bytes} bytes, and {grown}");
+    assert!(bytes + grown <= usage.bytes_max, "{bytes} bytes, and {grown}");
+    usage
+}
+
+#[test]
+fn counters_are_read_less_often_where_there_are_many() {
     assert_eq!(Timeline::interval(100), Duration::from_secs(1));
     assert_eq!(Timeline::interval(100_000), Duration::from_secs(3));
     assert_eq!(Timeline::interval(10_000_000), INTERVAL_MAX);
@@ -440,7 +478,7 @@ fn refused_requests_are_beside_failures_everywhere() {
     }
     let refused = |route, step| {
         let figures = checked.timeline.of_route(route, step, 0).unwrap();
-        let points = figures.series[0].1.iter().flatten();
+        let points = figures.series[0].points.iter().flatten();
         points.map(|point| point.counts.refused).sum::<u32>()
     };
     assert_eq!(refused("a", Step::Second), 2 * 90);

@@ -125,8 +125,6 @@ pub(super) fn latest(timeline: &TimelineView, values: &[Option<f64>], seconds: u
 
 #[cfg(test)]
 mod tests {
-    use waypost_admin::api::timeline::KeptView;
-
     use super::*;
 
     fn view(begin: u64, series: &[(Option<&str>, &[u32])]) -> TimelineView {
@@ -145,19 +143,10 @@ mod tests {
                     refused: counts.iter().map(|_| Some(0)).collect(),
                     p50_ms: vec![None; counts.len()],
                     p99_ms: vec![None; counts.len()],
+                    durations: None,
                 })
                 .collect(),
-            marks: Vec::new(),
-            kept: KeptView {
-                bytes: 0,
-                bytes_max: 0,
-                rings: 0,
-                rings_max: 0,
-                routes: 0,
-                routes_max: 0,
-                left_out_requests: 0,
-                interval_seconds: 1,
-            },
+            ..TimelineView::default()
         }
     }
 

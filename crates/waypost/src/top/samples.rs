@@ -8,10 +8,12 @@ use waypost_admin::api::routes::detail::InForce;
 use waypost_admin::api::routes::page::SparklineView;
 use waypost_admin::api::routes::{RouteDetail, RouteView};
 use waypost_admin::api::status::Status;
-use waypost_admin::api::timeline::{KeptView, SeriesView, TimelineView};
+use waypost_admin::api::timeline::{SeriesView, TimelineView};
 use waypost_admin::api::whoami::ClientView;
+use waypost_admin::canary::{CanaryInstance, CanaryStage, CanaryState, CanaryView};
 use waypost_admin::command::ArmView;
 use waypost_admin::events::marks::Mark;
+use waypost_admin::fleet::FleetStatus;
 use waypost_admin::reasons::{Reason, Severity, Word};
 use waypost_admin::report::StateReport;
 use waypost_admin::stats::{ArmStats, RouteStats};
@@ -54,6 +56,38 @@ pub(super) fn status() -> Status {
         },
         fleet: None,
         access_log_lost: 0,
+    }
+}
+
+/// A fleet of three instances, one of which tries a config.
+pub(super) fn fleet() -> FleetStatus {
+    FleetStatus {
+        prefix: "/waypost/prod".to_owned(),
+        instance: "gw-1".to_owned(),
+        leader: Some("gw-1".to_owned()),
+        instances: 3,
+        available: true,
+        away_since: None,
+        why: None,
+        cached: false,
+        store_revision: 7,
+        canary: Some(CanaryView {
+            id: "c".to_owned(),
+            stage: CanaryStage::Holding,
+            instances: vec![CanaryInstance {
+                id: "gw-1".to_owned(),
+                state: Some(CanaryState::Healthy),
+                why: None,
+            }],
+            hold_ms: 60_000,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            by: None,
+            summary: "1 route changed".to_owned(),
+            revision: None,
+            why: None,
+        }),
+        troubles: Vec::new(),
+        hints: Vec::new(),
     }
 }
 
@@ -138,6 +172,7 @@ pub(super) fn timeline(route: Option<&str>, services: &[Option<&str>]) -> Timeli
         p99_ms: (0..600)
             .map(|second| Some(f64::from(second % 11) + 1.0))
             .collect(),
+        durations: None,
     };
     TimelineView {
         route: route.map(str::to_owned),
@@ -145,8 +180,8 @@ pub(super) fn timeline(route: Option<&str>, services: &[Option<&str>]) -> Timeli
         begin: NEXT - 600,
         next: NEXT,
         series: services.iter().map(series).collect(),
-        marks: Vec::new(),
-        kept: KeptView::default(),
+        instances: 1,
+        ..TimelineView::default()
     }
 }
 

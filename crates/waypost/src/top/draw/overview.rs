@@ -8,6 +8,7 @@ use waypost_admin::events::marks::Mark;
 
 use super::text::{self, FILLINGS, bar, cut, left, right};
 use super::{ARMS, BAD, BOLD, Canvas, DIM, PLAIN, SELECTED, labelled};
+use crate::output::count;
 use crate::top::history;
 use crate::top::model::{App, Row};
 
@@ -22,6 +23,7 @@ const ROUTES_MIN: usize = 6;
 /// The lines of the page.
 pub(super) fn lines(app: &App, canvas: Canvas, free: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
+    lines.extend(fleet(app, canvas));
     lines.extend(releases(app, canvas));
     lines.extend(charts(app, canvas));
     let room = free.saturating_sub(lines.len() + ROUTES_MIN);
@@ -35,6 +37,38 @@ pub(super) fn lines(app: &App, canvas: Canvas, free: usize) -> Vec<Line<'static>
         lines.push(Line::default());
     }
     lines.extend(routes(app, canvas, free.saturating_sub(lines.len())));
+    lines
+}
+
+/// The instances of the fleet that the figures are of, and the config that some of them try.
+fn fleet(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
+    let Some(fleet) = &app.picture.status.fleet else {
+        return Vec::new();
+    };
+    let room = canvas.columns.saturating_sub(LABEL);
+    let whole = &app.picture.whole;
+    let of = match &*whole.missing {
+        [] => count(whole.instances, "instance"),
+        missing => format!(
+            "{} of {}, without {}",
+            whole.instances,
+            count(whole.instances + missing.len(), "instance"),
+            missing.join(", ")
+        ),
+    };
+    let told = format!("figures of {of}; routes below as {} counts them", fleet.instance);
+    let style = if whole.missing.is_empty() { PLAIN } else { BAD };
+    let mut lines = vec![labelled("fleet", vec![Span::styled(cut(&told, room), style)])];
+    if let Some(canary) = &fleet.canary {
+        let told = format!(
+            "{} of {} healthy with {}: {}",
+            canary.healthy(),
+            canary.instances.len(),
+            canary.summary,
+            canary.instances()
+        );
+        lines.push(labelled("tried", vec![Span::raw(cut(&told, room))]));
+    }
     lines
 }
 

@@ -320,7 +320,12 @@ fn failures(app: &App, route: &RoutePicture, canvas: Canvas, rest: usize) -> Vec
     } else {
         (rest - 1).saturating_sub(3).max(1)
     };
-    let mut lines = vec![Line::styled("Failed requests", DIM)];
+    // Each instance of a fleet keeps samples of its own.
+    let title = match &app.picture.status.fleet {
+        Some(fleet) => format!("Failed requests at {}", fleet.instance),
+        None => "Failed requests".to_owned(),
+    };
+    let mut lines = vec![Line::styled(title, DIM)];
     for failure in route.failures.iter().take(most) {
         let at = u64::try_from(failure.time.as_second()).unwrap_or(0);
         let age = format!("{} ago", text::age(now.saturating_sub(at)));

@@ -61,6 +61,15 @@ fn overview_has_health_figures_changes_and_routes() {
 }
 
 #[test]
+fn overview_of_a_fleet_names_instances_that_are_left_out() {
+    let mut app = samples::app();
+    app.picture.status.fleet = Some(samples::fleet());
+    app.picture.whole.instances = 2;
+    app.picture.whole.missing = vec!["gw-3".to_owned()];
+    check("fleet", &app);
+}
+
+#[test]
 fn route_has_its_arms_side_by_side() {
     check("route", &on_route());
 }

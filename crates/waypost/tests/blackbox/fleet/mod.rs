@@ -15,6 +15,7 @@ mod permissions;
 mod puts;
 mod rates;
 mod rollouts;
+mod timeline;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,9 +1,12 @@
 //! The figures of the last day, and the marks beside them.
 
+mod fleet;
+
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::routing::get;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,17 +15,21 @@ use waypost_plan::duration;
 use waypost_proxy::generation::Generation;
 
 use super::{App, Operation, QueryParams, json, routes};
+use crate::access::PASSED_ON;
 use crate::arms;
 use crate::events::marks::Mark;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::timeline::{BYTES_MAX, Figures, Point, Step, middle_ms};
+use crate::timeline::durations::to_text;
+use crate::timeline::fleet::Summed;
+use crate::timeline::rounds::Wanted;
+use crate::timeline::{ByHour, Figures, Series, Step, Timeline, middle_ms};
 
 /// The longest window, in seconds.
 const WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Figures of the gateway, or of a route and its arms, in parts of equal length.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Figures of the gateway or of its fleet, or of a route and its arms, in parts of equal length.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineView {
     /// The route; absent for all requests. Empty for those without a route.
     pub route: Option<String>,
@@ -32,11 +39,27 @@ pub struct TimelineView {
     pub begin: u64,
     /// The `since` of the next request. Parts from there on are new, or not over yet.
     pub next: u64,
+    /// The last second that figures are known of; in a fleet, that all instances know of. Absent before the first one is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upto: Option<u64>,
+    /// The number of instances that these are the figures of; 1 outside of a fleet.
+    #[serde(default)]
+    pub instances: usize,
+    /// The ids of instances of the fleet that are left out: they did not answer, are some seconds late, or keep nothing of the
+    /// route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// True if no leader of the fleet answered, so that this instance has asked each other one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
     /// The subject as a whole, then its arms; none if nothing is kept of the route.
     pub series: Vec<SeriesView>,
+    /// With `own=true`: the requests of the route by the hour, however it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<HoursView>,
     /// Changes in this time, the oldest first: those of the config, of the route and of its services.
     pub marks: Vec<Mark>,
-    /// The memory of figures and marks.
+    /// The memory of figures and marks of this instance.
     pub kept: KeptView,
 }
 
@@ -56,6 +79,22 @@ pub struct SeriesView {
     pub p50_ms: Vec<Option<f64>>,
     /// 99th percentile of the duration, in milliseconds.
     pub p99_ms: Vec<Option<f64>>,
+    /// With `own=true`, in a fleet: the requests of each part by the bucket of their duration, packed, for the instance that sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durations: Option<String>,
+}
+
+/// Requests of a route by the hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HoursView {
+    /// The beginning of the first hour, in seconds since the Unix epoch.
+    pub begin: u64,
+    /// Requests.
+    pub requests: Vec<u32>,
+    /// Failed ones among them.
+    pub failures: Vec<u32>,
+    /// Requests that a rule refused.
+    pub refused: Vec<u32>,
 }
 
 /// The memory of figures and marks, and what does not fit.
@@ -89,13 +128,16 @@ struct TimelineQuery {
     step: Option<String>,
     window: Option<String>,
     since: Option<u64>,
+    /// True for the figures of this instance alone.
+    #[serde(default)]
+    own: bool,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/timeline",
-        summary: "Requests, failures and latencies of the gateway, or of a route and each of its arms, by the second for 10 minutes or by the minute for 24 hours, with marks of what changed",
+        summary: "Requests, failures and latencies of the gateway or of all instances of its fleet, or of a route and each of its arms, by the second for 10 minutes or by the minute for 24 hours, with marks of what changed",
         query: &[
             (
                 "route",
@@ -118,6 +160,11 @@ pub(super) fn operations() -> Vec<Operation> {
                 "integer",
                 "`next` of an earlier response: only what is new, in seconds since the Unix epoch",
             ),
+            (
+                "own",
+                "boolean",
+                "`true` for the figures of this instance alone, with what is needed to sum them; by default those of all instances of a fleet, which its leader sums",
+            ),
         ],
         body: Vec::new(),
         response: vec![json::<TimelineView>()],
@@ -128,6 +175,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn timeline(
     State(state): App,
+    headers: HeaderMap,
     QueryParams(asked): QueryParams<TimelineQuery>,
 ) -> Result<Json<TimelineView>, Problem> {
     let step = match asked.step.as_deref() {
@@ -159,59 +207,83 @@ async fn timeline(
     if let Some(route) = asked.route.as_deref().filter(|route| !route.is_empty()) {
         routes::find(&generation, route)?;
     }
-    let interval = crate::timeline::Timeline::interval(view.metrics().series());
-    let (figures, kept) = {
-        let timeline = state.timeline();
-        let upto = timeline.upto().unwrap_or(0);
-        let from = (upto + 1)
-            .saturating_sub(window.as_secs())
-            .max(asked.since.unwrap_or(0));
-        let figures = match asked.route.as_deref() {
-            Some(route) => timeline.of_route(route, step, from),
-            None => timeline.of_whole(step, from),
-        };
-        let usage = timeline.usage();
-        let figures = figures.unwrap_or(Figures {
-            step_seconds: match step {
-                Step::Second => 1,
-                Step::Minute => 60,
-            },
-            begin: from,
-            next: upto + 1,
-            series: Vec::new(),
-        });
-        let kept = KeptView {
-            bytes: usage.bytes,
-            bytes_max: BYTES_MAX,
-            rings: usage.rings,
-            rings_max: usage.rings_max,
-            routes: usage.routes,
-            routes_max: usage.routes_max,
-            left_out_requests: usage.left_out,
-            interval_seconds: interval.as_secs(),
-        };
-        (figures, kept)
+    let interval = Timeline::interval(view.metrics().series());
+    let upto = state.timeline().upto();
+    let from = (upto.unwrap_or(0) + 1)
+        .saturating_sub(window.as_secs())
+        .max(asked.since.unwrap_or(0));
+    let route = asked.route.as_deref();
+    let is_of_all = !asked.own && state.instance().is_some();
+    let Summed {
+        figures,
+        upto,
+        instances,
+        missing,
+        direct,
+    } = match is_of_all {
+        true => {
+            let asked = Wanted {
+                route: asked.route.clone(),
+                step,
+                from,
+            };
+            fleet::summed(&state, asked, headers.contains_key(PASSED_ON)).await?
+        }
+        false => own(&state.timeline(), route, step, from),
     };
-    let (marks, bytes) = marks(&state, &generation, asked.route.as_deref(), figures.begin);
+    let hours = route.filter(|_| asked.own);
+    let hours = hours.and_then(|route| state.timeline().hours_of(route));
+    let usage = state.timeline().usage();
+    let (marks, bytes) = marks(&state, &generation, route, figures.begin);
     let series = figures.series.iter();
-    let series = series.filter(|(service, _)| {
+    let series = series.filter(|series| {
         let wanted = asked.service.as_deref();
-        wanted.is_none_or(|wanted| service.as_deref() == Some(wanted))
+        wanted.is_none_or(|wanted| series.service.as_deref() == Some(wanted))
     });
     Ok(Json(TimelineView {
         route: asked.route.clone(),
         step_seconds: figures.step_seconds,
         begin: figures.begin,
         next: figures.next,
-        series: series
-            .map(|(service, points)| SeriesView::of(service.as_deref(), points))
-            .collect(),
+        upto,
+        instances,
+        missing,
+        direct,
+        series: series.map(|series| SeriesView::of(series, asked.own)).collect(),
+        hours: hours.map(HoursView::from),
         marks,
         kept: KeptView {
-            bytes: kept.bytes + bytes,
-            ..kept
+            bytes: usage.bytes + bytes,
+            bytes_max: usage.bytes_max,
+            rings: usage.rings,
+            rings_max: usage.rings_max,
+            routes: usage.routes,
+            routes_max: usage.routes_max,
+            left_out_requests: usage.left_out,
+            interval_seconds: interval.as_secs(),
         },
     }))
+}
+
+/// The figures of this instance.
+fn own(timeline: &Timeline, route: Option<&str>, step: Step, from: u64) -> Summed {
+    let figures = match route {
+        Some(route) => timeline.of_route(route, step, from),
+        None => timeline.of_whole(step, from),
+    };
+    let upto = timeline.upto();
+    Summed {
+        figures: figures.unwrap_or(Figures {
+            step_seconds: step.seconds(),
+            begin: from,
+            next: upto.unwrap_or(0) + 1,
+            series: Vec::new(),
+        }),
+        upto,
+        instances: 1,
+        missing: Vec::new(),
+        direct: false,
+    }
 }
 
 /// The marks from a second on, and the memory that all of them take.
@@ -236,12 +308,13 @@ fn marks(state: &AppState, generation: &Generation, route: Option<&str>, begin: 
 }
 
 impl SeriesView {
-    fn of(service: Option<&str>, points: &[Option<Point>]) -> Self {
+    fn of(series: &Series, is_own: bool) -> Self {
         let mut view = Self {
-            service: service.map(str::to_owned),
+            service: series.service.as_deref().map(str::to_owned),
+            durations: series.durations.as_deref().filter(|_| is_own).map(to_text),
             ..Self::default()
         };
-        for point in points {
+        for point in &series.points {
             let counts = point.map(|point| point.counts);
             view.requests.push(counts.map(|counts| counts.requests));
             view.failures.push(counts.map(|counts| counts.failures));
@@ -252,5 +325,17 @@ impl SeriesView {
                 .push(point.and_then(|point| point.p99().map(middle_ms)));
         }
         view
+    }
+}
+
+impl From<ByHour> for HoursView {
+    fn from(kept: ByHour) -> Self {
+        let hours = kept.hours.iter();
+        Self {
+            begin: kept.begin,
+            requests: hours.clone().map(|hour| hour.requests).collect(),
+            failures: hours.clone().map(|hour| hour.failures).collect(),
+            refused: hours.map(|hour| hour.refused).collect(),
+        }
     }
 }
