@@ -99,7 +99,7 @@
  * @property {Bucket[]} [latency]
  */
 
-/** @typedef {{ window_seconds: number, routes: { route: string, arms: ArmStats[] }[] }} Stats */
+/** @typedef {{ window_seconds: number, instances?: number, missing?: string[], routes: { route: string, arms: ArmStats[] }[] }} Stats */
 
 /** @typedef {{ canary_requests: number, canary_bad: number, baseline_requests: number, baseline_bad: number }} ArmCounts */
 

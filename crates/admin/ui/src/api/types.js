@@ -53,7 +53,20 @@
  * @property {boolean} upgrading
  * @property {{ message: string } | null} failed_upgrade
  * @property {StateReport} state
+ * @property {FleetStatus | null} [fleet]
  * @property {number} access_log_lost
+ */
+
+/** @typedef {{ instance: string, instances: number, leader: string | null, canary?: Canary }} FleetStatus */
+
+/**
+ * @typedef {object} Canary a config that some instances try
+ * @property {string} id
+ * @property {{ id: string, state?: "waiting" | "healthy" | "failed" | "gone", why?: string }[]} instances
+ * @property {number} hold_ms
+ * @property {string} time
+ * @property {string | null} by
+ * @property {string} summary
  */
 
 /** @typedef {{ route: string, canary: string, step: number, steps: number, share: number, evidence: number, paused: boolean, [key: string]: unknown }} RolloutReport */
@@ -84,6 +97,8 @@
  * @property {number} step_seconds
  * @property {number} begin
  * @property {number} next
+ * @property {number} [instances] that these are the figures of
+ * @property {string[]} [missing] instances that are left out
  * @property {Series[]} series
  * @property {Mark[]} marks
  * @property {{ interval_seconds: number, left_out_requests: number, [key: string]: number }} kept

@@ -21,6 +21,14 @@ const KINDS = {
   panic_entered: ["panic", "bad"],
   panic_left: ["panic over", "good"],
   addresses_changed: ["addresses", "info"],
+  fleet_away: ["etcd away", "bad"],
+  fleet_back: ["etcd back", "good"],
+  canary_begun: ["canary", "info"],
+  canary_passed: ["passed", "good"],
+  canary_taken_back: ["taken back", "warn"],
+  instance_joined: ["joined", "good"],
+  instance_left: ["left", "warn"],
+  instance_left_out: ["left out", "warn"],
 };
 
 /**

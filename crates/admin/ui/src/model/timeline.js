@@ -15,7 +15,7 @@ export function merged(previous, news, window) {
   const step = news.step_seconds;
   const length = lengthOf(news);
   // Nothing is new, or the gateway has begun anew with another past.
-  if (length === 0) return { ...previous, next: news.next, kept: news.kept };
+  if (length === 0) return { ...previous, next: news.next, kept: news.kept, instances: news.instances, missing: news.missing };
   const end = news.begin + length * step;
   const begin = Math.max(previous.begin, end - Math.ceil(window / step) * step);
   const reached = previous.begin + lengthOf(previous) * step;

@@ -10,6 +10,7 @@ import { useStore } from "../state/store.js";
 import { Badge } from "../view/badge.js";
 import { Button } from "../view/button.js";
 import { Empty } from "../view/empty.js";
+import { OfInstance } from "../view/instance.js";
 import { Problem } from "../view/problem.js";
 import { LogDetails } from "./live/details.js";
 import { LiveFilter } from "./live/filter.js";
@@ -99,7 +100,7 @@ export function Live({ query }) {
     : connection === "open" ? { tone: "good", word: "Live" } : { tone: "none", word: "Connecting" };
 
   return html`<div class="title-row"><h1>Live</h1>
-      <${Badge} tone=${state.tone}>${state.word}<//>
+      <${Badge} tone=${state.tone}>${state.word}<//><${OfInstance} what="requests of this instance" />
       <span class="title-actions">
         <${Button} onPress=${() => { setPaused(!isPaused); if (isPaused) draw(true); }}>${isPaused ? "Resume" : "Pause"}<//>
         <${Button} onPress=${clear} reason=${rows.length + waiting === 0 ? "There is nothing to clear." : null}>Clear<//>

@@ -2,6 +2,7 @@
 
 import { html, useState } from "../html.js";
 import { useTimeline } from "../api/timeline.js";
+import { covered } from "../model/fleet.js";
 import { counted, percent, rate } from "../model/format.js";
 import { lately, marksOf } from "../model/timeline.js";
 import { useHealth } from "../state/health.js";
@@ -13,6 +14,7 @@ import { Loading } from "../view/panel.js";
 import { Prose } from "../view/prose.js";
 import { Problem } from "../view/problem.js";
 import { link } from "../router.js";
+import { CanaryCard } from "./overview/canary.js";
 import { Certificates } from "./overview/certificates.js";
 import { Changes } from "./overview/changes.js";
 import { Charts } from "./overview/charts.js";
@@ -30,6 +32,7 @@ export function Overview({ query }) {
   const coarse = useTimeline({ step: "1m", window: DAY });
   const marks = marksOf([coarse.data, fine.data]);
   return html`<h1 class="hidden">Overview</h1>
+    <${CanaryCard} />
     <${HealthCard} timeline=${fine.data} />
     <${Charts} fine=${fine} coarse=${coarse} marks=${marks} window=${query.window ?? "hour"} />
     <div class="columns"><${MostFailures} /><${Slowest} /></div>
@@ -45,6 +48,7 @@ function HealthCard({ timeline }) {
     return html`<section class="health-card" aria-label="Health">${error ? html`<${Problem} error=${error} onRetry=${refresh} />` : html`<${Loading} lines=${2} />`}</section>`;
   }
   const reasons = isLong ? verdict.reasons : inShort(verdict.reasons, REASONS_EACH);
+  const figures = covered(status.fleet, timeline);
   const isCut = inShort(verdict.reasons, REASONS_EACH).length < verdict.reasons.length;
   return html`<section class=${`health-card ${verdict.tone}`} aria-label="Health">
     <p class="health-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
@@ -52,6 +56,7 @@ function HealthCard({ timeline }) {
         <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : "▲"}</span>
         <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`${opening(reason.page)}: ${reason.text}`}>${opening(reason.page)}</a>` : null}</span></li>`)}
       ${isCut ? html`<li><${Button} look="quiet" onPress=${() => setLong(!isLong)}>${isLong ? "Fewer" : `All ${verdict.reasons.length} reasons`}<//></li>` : null}
+      ${figures?.leftOut ? html`<li class="warn"><span class="sign" aria-hidden="true">▲</span><span>${figures.leftOut}</span></li>` : null}
       <li class="fact">${facts(status, timeline)}</li></ul>
     ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command=${`waypost check ${status.config}`}>Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
   </section>`;
@@ -78,6 +83,8 @@ function facts(status, timeline) {
     ? ["No requests in the last minute"]
     : [`${rate(recent.requests / recent.seconds)} requests in the last minute`, `${percent(recent.failures / recent.requests)} failed`];
   if (recent !== null && recent.refused > 0) parts.push(`${percent(recent.refused / recent.requests)} refused by rules`);
+  const figures = covered(status.fleet, timeline);
+  if (figures !== null) parts.push(figures.of);
   parts.push(counted(status.routes, "route"), counted(status.services, "service"), counted(status.connections, "connection"));
   return parts.map((part, at) => html`<span key=${part} class="part">${part}${at < parts.length - 1 ? " · " : ""}</span>`);
 }

@@ -9,6 +9,7 @@ import { go, link } from "../router.js";
 import { Button } from "../view/button.js";
 import { useCalm } from "../view/calm.js";
 import { Empty } from "../view/empty.js";
+import { OfInstance } from "../view/instance.js";
 import { Field } from "../view/field.js";
 import { Panel } from "../view/panel.js";
 import { Problem } from "../view/problem.js";
@@ -53,7 +54,7 @@ function One({ name }) {
   const looks = useLooks(service ? [service] : null, polled.at);
   const empty = html`<${Empty} title=${`There is no service named ${name}`} command="waypost services">The config in force has no such service.<//>`;
   return html`<p class="crumbs"><a href=${link(["services"])}>Services</a> <span aria-hidden="true">/</span></p>
-    <h1 class="name" title=${name}>${name}</h1>
+    <h1 class="name" title=${name}>${name}</h1><${OfInstance} what="as this instance sees it" />
     ${service ? html`<${Service} service=${service} looks=${looks} isAlone=${true} />`
       : isGone ? html`<section class="panel">${empty}</section>` : html`<${Panel} title="Endpoints" polled=${polled} lines=${6} />`}`;
 }
@@ -79,7 +80,7 @@ function All({ query }) {
   const empty = !page || page.all === 0
     ? html`<${Empty} title="There are no services yet">A service in the config is listed here with its endpoints.<//>`
     : html`<${Empty} title="No service is as you search">Of ${counted(page.all, "service")}, none has that in its name, its endpoints or its addresses${isOut ? ", with an endpoint out" : ""}.<//>`;
-  return html`<div class="page-head"><h1>Services</h1>
+  return html`<div class="page-head"><h1>Services</h1><${OfInstance} what="as this instance sees them" />
       <div class="page-tools">
         <${Segments} label="Services to show" value=${isOut ? "out" : "all"} onChoose=${(/** @type {string} */ id) => look({ show: id === "out" ? "out" : null })}
           choices=${[{ id: "all", title: `All ${page ? page.all : ""}` }, { id: "out", title: "With endpoints out" }]} />

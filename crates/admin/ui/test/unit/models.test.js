@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { formatted, parsed, segment } from "../../src/model/address.js";
+import { canaryWords, covered, ids } from "../../src/model/fleet.js";
 import * as format from "../../src/model/format.js";
 import { chartMarks, clusters } from "../../src/model/marks.js";
 import { joined, lone, nice } from "../../src/model/series.js";
@@ -77,6 +78,30 @@ test("new figures replace those that were not over, and the window moves", () =>
   const gap = merged(first, timeline(110, [9]), 100);
   assert.deepEqual(gap.series[0].requests, [9]);
   assert.deepEqual(merged(first, timeline(103, []), 3).series[0].requests, [1, 2, 3]);
+});
+
+test("instances that figures are of stay known while there are no newer ones", () => {
+  const first = { ...timeline(100, [1, 2, 3]), instances: 3, missing: [] };
+  const news = { ...timeline(103, []), instances: 2, missing: ["gw-3"] };
+  const { instances, missing, series } = merged(first, news, 10);
+  assert.deepEqual([instances, missing, series[0].requests], [2, ["gw-3"], [1, 2, 3]]);
+});
+
+test("figures of a fleet say of how many instances, and without which", () => {
+  const fleet = { instance: "gw-1", instances: 3, leader: null };
+  assert.equal(covered(null, { instances: 1 }), null);
+  assert.deepEqual(covered(fleet, { instances: 3 }), { of: "figures of 3 instances", leftOut: null });
+  assert.deepEqual(covered(fleet, { instances: 2, missing: ["gw-3"] }), { of: "figures of 2 of 3 instances", leftOut: "The figures are without gw-3, which does not answer in time." });
+  assert.equal(covered(fleet, { instances: 1, missing: ["a", "b"] })?.leftOut, "The figures are without a and b, which do not answer in time.");
+  assert.equal(ids(["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+});
+
+test("a config that is tried says where, and how it fares", () => {
+  const canary = { id: "c", hold_ms: 60_000, time: "", by: null, summary: "", instances: [{ id: "a", state: "healthy" }, { id: "b", state: "waiting" }] };
+  assert.deepEqual(canaryWords(canary, 5), ["2 of 5 instances try a config: a and b.", "b has not taken it yet."]);
+  const [a, b] = canary.instances;
+  assert.equal(canaryWords({ ...canary, instances: [a] }, 5)[1], "All take it once it has been healthy for 1 min.");
+  assert.equal(canaryWords({ ...canary, instances: [a, { ...b, state: "failed", why: "a port is taken" }] }, 5)[1], "b does not fare well: a port is taken.");
 });
 
 test("a mark is shown once", () => {

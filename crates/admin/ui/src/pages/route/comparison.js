@@ -4,10 +4,12 @@ import { html, useEffect, useMemo, useRef, useState } from "../../html.js";
 import { useTimeline } from "../../api/timeline.js";
 import { usePoll } from "../../api/poll.js";
 import { wayOut } from "../../model/dial.js";
+import { covered } from "../../model/fleet.js";
 import { drawn, scaleOfShares, verdict } from "../../model/comparison.js";
 import { count, duration, ms, percent, rate } from "../../model/format.js";
 import { letter } from "../../model/weights.js";
 import { go, link } from "../../router.js";
+import { useHealth } from "../../state/health.js";
 import { useRights } from "../../state/session.js";
 import { ArmName } from "../../view/arm.js";
 import { Badge } from "../../view/badge.js";
@@ -106,6 +108,8 @@ export function Comparison({ route, query }) {
   const arms = stats?.routes[0]?.arms ?? [];
   const shown = useMemo(() => drawn(route.arms, picked, arms, DRAWN_MAX), [route.arms, picked, arms]);
   const names = useMemo(() => new Map(route.arms.map((arm, at) => [arm.service, letter(at)])), [route.arms]);
+  const fleet = useHealth().status?.fleet;
+  const leftOut = covered(fleet, timeline.data)?.leftOut ?? covered(fleet, stats)?.leftOut ?? null;
   const isEmpty = arms.every((arm) => arm.requests === 0);
   const hasArms = route.arms.length > 1;
   const judged = hasArms && !isEmpty ? verdict(arms) : null;
@@ -123,6 +127,7 @@ export function Comparison({ route, query }) {
     <div class=${arms.length > 12 ? "arms-many" : undefined}><${Table} label=${`Figures of the last ${duration(stats?.window_seconds ?? window.seconds)}`} columns=${table.columns} rows=${arms} id=${(/** @type {ArmStats} */ arm) => arm.service} /></div>
     ${hasArms && route.arms.length > DRAWN_MAX ? html`<p class="body note">Lines are drawn of ${DRAWN_MAX} services at most: a press on “line” changes which.</p>` : null}
     ${window.id === "24h" ? html`<p class="body note">The lines are of 24 hours, all else of the last one.</p>` : null}
+    ${leftOut ? html`<p class="body note">${leftOut}</p>` : null}
     <${ArmCharts} timeline=${timeline} stats=${arms} shown=${shown} names=${names} every=${window.every} seconds=${window.seconds} />
   <//>`;
 

@@ -6,6 +6,7 @@ import { ms } from "../../model/format.js";
 import { reason } from "../../model/failure.js";
 import { Button } from "../../view/button.js";
 import { Empty } from "../../view/empty.js";
+import { OfInstance } from "../../view/instance.js";
 import { Panel } from "../../view/panel.js";
 import { Time } from "../../view/time.js";
 import { pathOf } from "./data.js";
@@ -25,7 +26,7 @@ export function Failures({ route }) {
   const data = /** @type {{ failures: Failure[], failures_max: number } | null} */ (polled.data);
   const failures = data?.failures ?? [];
   const shown = isAll ? failures : failures.slice(0, SHOWN);
-  const aside = data && failures.length > 0 ? html`<span class="muted" title="Some of them, of each kind at least one. Bodies, queries and secrets are not kept.">the latest ${failures.length} samples</span>` : null;
+  const aside = data && failures.length > 0 ? html`<span class="muted" title="Some of them, of each kind at least one. Bodies, queries and secrets are not kept.">the latest ${failures.length} samples <${OfInstance} /></span>` : null;
   return html`<${Panel} title="Failed requests" aside=${aside} polled=${polled} isEmpty=${data !== null && failures.length === 0} lines=${6}
     empty=${html`<${Empty} title="No request has failed">Samples of those that do are kept here, with the reason.<//>`}>
     <ul class="failures">${shown.map((failure) => html`<${Sample} key=${`${failure.time} ${failure.endpoint} ${failure.path}`} failure=${failure} />`)}</ul>

@@ -1,0 +1,87 @@
+// A fleet on the first page. The fleet is made of answers of a gateway that is in none, with what an instance of one adds.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, close, fits, launch, LOOKS, open, shoot } from "./support/browser.js";
+import { Gateway, SPLIT } from "./support/gateway.js";
+
+/** @type {Gateway} */ let gateway;
+/** @type {import("playwright-core").Browser} */ let browser;
+
+before(async () => {
+  gateway = await Gateway.start(SPLIT);
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+/** Adds to the answers of the gateway what an instance of a fleet would say.
+ * @param {import("playwright-core").Page} page
+ * @param {{ canary: object | null, missing: string[], taken: string[] }} fleet */
+async function inFleet(page, fleet) {
+  await page.route("**/api/v1/status", async (route) => {
+    const answer = await route.fetch();
+    const canary = fleet.canary ? { canary: fleet.canary } : {};
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), fleet: { prefix: "/w", instance: "gw-1", leader: "gw-1", instances: 3, ...canary } } });
+  });
+  await page.route("**/api/v1/timeline?*", async (route) => {
+    const answer = await route.fetch();
+    const { missing } = fleet;
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), instances: 3 - missing.length, missing } });
+  });
+  await page.route("**/api/v1/fleet/canary", async (route) => {
+    fleet.taken.push(`${route.request().method()} ${route.request().headers()["if-match"]}`);
+    fleet.canary = null;
+    await route.fulfill({ json: {} });
+  });
+}
+
+const canary = () => ({ id: "c1", stage: "holding", instances: [{ id: "gw-2", state: "healthy" }], hold_ms: 60_000, time: new Date().toISOString(), by: "ann", summary: "routes ~users" });
+
+test("figures say of how many instances they are, and name one that is left out", async () => {
+  const page = await open(browser);
+  const fleet = { canary: null, missing: /** @type {string[]} */ ([]), taken: [] };
+  await inFleet(page, fleet);
+  await page.goto(gateway.admin);
+  const health = page.getByRole("region", { name: "Health" });
+  await health.getByText("figures of 3 instances").waitFor();
+  fleet.missing = ["gw-3"];
+  await health.getByText("figures of 2 of 3 instances").waitFor();
+  await health.getByText("The figures are without gw-3, which does not answer in time.").waitFor();
+  assert.equal(await page.getByText("of this instance", { exact: true }).count(), 2, "most failures, and slowest");
+  await page.goto(`${gateway.admin}/#/live`);
+  await page.getByText("requests of this instance").waitFor();
+  await close(page);
+});
+
+test("a config that is tried is taken back after a question", async () => {
+  const page = await open(browser);
+  const fleet = { canary: canary(), missing: [], taken: /** @type {string[]} */ ([]) };
+  await inFleet(page, fleet);
+  await page.goto(gateway.admin);
+  const tried = page.getByRole("region", { name: "Config that is tried" });
+  await tried.getByText("1 of 3 instances tries a config: gw-2.").waitFor();
+  await tried.getByRole("button", { name: "Take back" }).click();
+  const question = page.getByRole("dialog", { name: "Take the config back?" });
+  await question.getByText("gw-2 goes back to the config of the others at once: routes ~users.").waitFor();
+  await question.getByRole("button", { name: "Take back" }).click();
+  await tried.waitFor({ state: "detached" });
+  assert.deepEqual(fleet.taken, ['DELETE "c1"']);
+  await close(page);
+});
+
+for (const { look, ...options } of LOOKS) {
+  test(`the first page of a fleet fits, ${look}`, async () => {
+    const page = await open(browser, options);
+    await inFleet(page, { canary: canary(), missing: ["gw-3"], taken: [] });
+    await page.goto(gateway.admin);
+    await page.getByRole("region", { name: "Config that is tried" }).waitFor();
+    await page.getByText("figures of 2 of 3 instances").waitFor();
+    await fits(page);
+    await accessible(page);
+    await shoot(page, `fleet-${look}`);
+    await close(page);
+  });
+}
