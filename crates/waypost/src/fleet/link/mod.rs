@@ -44,7 +44,6 @@ use waypost_fleet::proposal::State;
 use waypost_fleet::record::WriteId;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::replica::Replica;
-use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::View;
 
 use self::look::Settling;
@@ -54,6 +53,9 @@ use crate::log;
 
 /// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
 const LEAVE: Duration = Duration::from_secs(1);
+
+/// The time that the last write to the state directory may take at the end.
+const KEEP: Duration = Duration::from_secs(2);
 
 /// The handle of a fleet. Its tasks end with it.
 #[derive(Debug)]
@@ -99,8 +101,8 @@ struct Shared {
     behind: Notify,
     /// All that has ended with the config of a view, to be deleted if this instance leads.
     ended: watch::Sender<Option<(Arc<View>, State)>>,
-    /// The last change of rules that this instance has written to the state directory.
-    kept: watch::Sender<StoreRevision>,
+    /// What this instance has written last to the state directory.
+    kept: watch::Sender<cache::Subject>,
     events: OnceLock<Events>,
 }
 
@@ -337,6 +339,12 @@ impl Fleet {
 
     /// Leaves the fleet: the lease ends, and with it the instance's key and its candidacy. Nothing follows the fleet from now on.
     pub(crate) async fn leave(&self) {
+        if let Some(subject) = cache::subject(&self.shared) {
+            let mut kept = self.shared.kept.subscribe();
+            let is_kept = kept.wait_for(|kept| kept.covers(&subject));
+            // A directory that cannot be written is told already.
+            let _ = tokio::time::timeout(KEEP, is_kept).await;
+        }
         for task in &self.tasks {
             task.abort();
         }

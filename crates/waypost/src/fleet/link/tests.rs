@@ -23,7 +23,7 @@ use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::View;
 
 use super::Fleet;
-use crate::fleet::{Arrival, Availability, Known, ProposeError};
+use crate::fleet::{Arrival, Availability, Known, ProposeError, Served};
 
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -441,11 +441,11 @@ async fn who_shares_a_state_directory_keeps_the_fleet_in_it_once_the_other_one_i
     let mut kept = fleet.shared.kept.subscribe();
     fleet.ready(PATIENCE).await;
     kept.changed().await.unwrap();
-    assert_eq!(*kept.borrow_and_update(), StoreRevision::default());
+    assert_eq!(kept.borrow_and_update().rules, StoreRevision::default());
     // Nothing changes from now on.
     drop(lock);
     let rules = fleet.view().rules;
-    let are_kept = kept.wait_for(|kept| *kept >= rules);
+    let are_kept = kept.wait_for(|kept| kept.rules >= rules);
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
     assert!(state.join("fleet").exists());
 }
@@ -515,7 +515,7 @@ async fn without_etcd_the_view_is_what_was_kept() {
     fleet.ready(PATIENCE).await;
     let proposed = fleet.propose(&fleet.view(), dial(3)).await.unwrap();
     let mut kept = fleet.shared.kept.subscribe();
-    let are_kept = kept.wait_for(|kept| *kept >= proposed.view.rules);
+    let are_kept = kept.wait_for(|kept| kept.rules >= proposed.view.rules);
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
     let id = fleet.id();
     drop(fleet);
@@ -569,4 +569,46 @@ async fn who_needs_a_leader_waits_for_one_and_is_told_why_there_is_none() {
     let (led, ()) = tokio::join!(fleet.leader(PATIENCE), async { fleet.report(record()) });
     until(&fleet, "the leader", Fleet::is_leader).await;
     assert_eq!(led.unwrap(), fleet.fence().unwrap());
+}
+
+#[tokio::test]
+async fn what_came_last_is_kept_although_the_prefix_is_wiped_or_the_process_ends_at_once() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let serve = |fleet: &Fleet, number: u64| {
+        fleet.serves(Served {
+            number,
+            texts: fleet.view().config.as_ref().unwrap().texts.clone(),
+        });
+    };
+    serve(&fleet, 1);
+    for (text, number) in [("two", 2), ("three", 3), ("four", 4)] {
+        bench.put("config/main.yaml", text).await;
+        let is_there = |fleet: &Fleet| {
+            let view = fleet.view();
+            let config = view.config.as_ref();
+            config.is_some_and(|config| config.texts.values().any(|value| **value == *text.as_bytes()))
+        };
+        until(&fleet, "the text", is_there).await;
+        serve(&fleet, number);
+    }
+    let last = fleet.view().rules;
+    bench.delete("config/main.yaml").await;
+    until(&fleet, "a wiped prefix", |fleet| fleet.view().config.is_none()).await;
+    let mut kept = fleet.shared.kept.subscribe();
+    let are_kept = kept
+        .wait_for(|kept| kept.rules == last && kept.served.as_ref().is_some_and(|served| served.number == 4));
+    tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
+
+    bench.put("config/main.yaml", "five").await;
+    until(&fleet, "the text", |fleet| fleet.view().config.is_some()).await;
+    serve(&fleet, 5);
+    let view = fleet.view();
+    fleet.leave().await;
+    drop(fleet);
+    let again = bench.fleet("a");
+    assert_eq!(again.last_view().unwrap().config, view.config);
+    assert_eq!(again.last_served().unwrap().number, 5);
 }

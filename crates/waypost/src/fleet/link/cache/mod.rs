@@ -10,9 +10,12 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use waypost_fleet::config::Texts;
 use waypost_fleet::key::{ConfigName, Key, Prefix};
 use waypost_fleet::record::Record;
@@ -39,8 +42,14 @@ const VALUES: &str = "fleet-texts";
 /// The most bytes of revisions that are kept; the newest come first.
 const REVISION_BYTES_MAX: usize = 16 << 20;
 
-/// The shortest time between two writes, and the wait before a write is tried again.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The shortest time between two writes.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The wait before a write is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The most of its time that the task writes, as a divisor.
+const SHARE: u32 = 10;
 
 /// The outcome of a write.
 enum Outcome {
@@ -61,12 +70,61 @@ pub(super) struct Kept {
     pub(super) instances: usize,
 }
 
-/// The circumstances that call for another write.
+/// The parts of a fleet whose change calls for another write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Subject {
-    rules: StoreRevision,
+pub(super) struct Subject {
+    pub(super) rules: StoreRevision,
     instances: usize,
-    served: Option<Served>,
+    pub(super) served: Option<Served>,
+}
+
+impl Subject {
+    /// Returns true if nothing is lost with `other` that this one has.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.rules >= other.rules && self.served == other.served
+    }
+}
+
+/// The fleet as it is to be kept: the last view with a config. A prefix that is wiped before it is written changes nothing.
+struct Latest {
+    pictures: watch::Receiver<Picture>,
+    view: Option<Arc<View>>,
+}
+
+impl Latest {
+    fn look(&mut self) {
+        let picture = self.pictures.borrow_and_update();
+        if has_config(&picture) {
+            self.view = Some(Arc::clone(&picture.view));
+        }
+    }
+
+    /// Waits for `end`, and looks at every picture meanwhile.
+    async fn during<T>(&mut self, end: impl Future<Output = T>) -> T {
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                done = &mut end => return done,
+                // The sender lives as long as this task.
+                Ok(()) = self.pictures.changed() => self.look(),
+            }
+        }
+    }
+}
+
+/// What there is to keep now, if there is a config.
+pub(super) fn subject(shared: &Shared) -> Option<Subject> {
+    let picture = shared.picture.borrow();
+    let served = || shared.served.borrow().clone();
+    has_config(&picture).then(|| subject_of(&picture.view, served()))
+}
+
+fn subject_of(view: &View, served: Option<Served>) -> Subject {
+    Subject {
+        rules: view.rules,
+        instances: view.instances.len(),
+        served,
+    }
 }
 
 /// Writes what is kept when it has changed, until the task is ended.
@@ -75,25 +133,27 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
     // An inherited one comes from where it is waited for.
     let may_lock = !identity.is_inherited;
     let mut writer = Writer::new(&state);
-    let mut pictures = shared.picture.subscribe();
+    let mut latest = Latest {
+        pictures: shared.picture.subscribe(),
+        view: None,
+    };
     let mut serving = shared.served.subscribe();
     let mut written = Subject::default();
     let mut failure = None;
     loop {
-        let picture = pictures.borrow_and_update().clone();
-        let subject = Subject {
-            rules: picture.view.rules,
-            instances: picture.view.instances.len(),
-            served: serving.borrow_and_update().clone(),
-        };
-        if !has_config(&picture) || subject == written && failure.is_none() {
+        latest.look();
+        let served = serving.borrow_and_update().clone();
+        let pending = latest.view.clone().map(|view| (subject_of(&view, served), view));
+        let Some((subject, view)) = pending.filter(|(subject, _)| *subject != written || failure.is_some())
+        else {
             tokio::select! {
                 // The senders live as long as this task.
-                _ = pictures.changed() => {}
+                _ = latest.pictures.changed() => {}
                 _ = serving.changed() => {}
             }
             continue;
-        }
+        };
+        let begun = Instant::now();
         let directory = state.clone();
         let held = lock.take().or_else(|| super::lock(&shared.inherited).take());
         let served = subject.served.clone();
@@ -102,25 +162,27 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
             let Some(lock) = held.or_else(free) else {
                 return (None, writer, Outcome::NotOurs);
             };
-            let outcome = match writer.write(&picture.view, served.as_ref()) {
+            let outcome = match writer.write(&view, served.as_ref()) {
                 Ok(()) => Outcome::Written,
                 Err(error) => Outcome::Failed(error),
             };
             (Some(lock), writer, outcome)
         };
-        let Ok((held, back, outcome)) = tokio::task::spawn_blocking(write).await else {
+        let Ok((held, back, outcome)) = latest.during(tokio::task::spawn_blocking(write)).await else {
             return;
         };
         (lock, writer) = (held, back);
-        match outcome {
+        let pause = match outcome {
             Outcome::Written => {
-                shared.kept.send_replace(subject.rules);
+                shared.kept.send_replace(subject.clone());
                 written = subject;
                 failure = None;
+                PAUSE.max(begun.elapsed() * SHARE)
             }
             // It may end, and this one goes on.
             Outcome::NotOurs => {
-                shared.kept.send_replace(StoreRevision::default());
+                shared.kept.send_replace(Subject::default());
+                RETRY
             }
             Outcome::Failed(error) => {
                 let why = format!(
@@ -131,9 +193,10 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
                     log::warn(&why);
                 }
                 failure = Some(why);
+                RETRY
             }
-        }
-        tokio::time::sleep(PAUSE).await;
+        };
+        latest.during(sleep(pause)).await;
     }
 }
 
