@@ -1,6 +1,6 @@
 //! Certificates of listeners that an authority issues.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use waypost_plan::acme::{Acme, DirectoryError, ExternalAccount, OrderedHostError};
 use waypost_route::host::HostPattern;
@@ -30,13 +30,28 @@ const KNOWN: [(&[&str], &str); 4] = [
 ];
 
 /// The certificates of one listener that an authority issues.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ordered {
-    /// The place where the certificate for a host is, for each host.
-    hosts: HashMap<Box<str>, Span>,
+    served: Served,
+    /// The certificate that each host is in, by its number, and the place there.
+    hosts: HashMap<Box<str>, (usize, Span)>,
+    count: usize,
 }
 
+/// The hosts that a listener serves; those that are invalid are left out.
+#[derive(Debug)]
+struct Served(HashSet<HostPattern>);
+
 impl Ordered {
+    /// No certificate of `listener` yet.
+    pub(super) fn of(listener: &Listener) -> Self {
+        Self {
+            served: Served::by(listener),
+            hosts: HashMap::new(),
+            count: 0,
+        }
+    }
+
     /// Lowers a certificate of `listener`, and adds its files to `files`; `None` if it is invalid, which is reported.
     pub(super) fn add(
         &mut self,
@@ -106,7 +121,19 @@ impl Ordered {
             return None;
         };
         let is_own = own.is_some();
-        let served = patterns(listener);
+        self.count += 1;
+        if list.value.0.len() > Acme::HOSTS_MAX {
+            let message = format!(
+                "{} hosts are too many for one certificate: {} are possible",
+                list.value.0.len(),
+                Acme::HOSTS_MAX
+            );
+            let place = if is_own { list.span } else { written.key };
+            problems
+                .add(Code::OutOfRange, place, message)
+                .help("order several certificates, each with some of the hosts as its `hosts`");
+            return None;
+        }
         let mut hosts: Vec<Box<str>> = Vec::new();
         let mut is_valid = true;
         for host in &list.value.0 {
@@ -128,7 +155,7 @@ impl Ordered {
                 }
             };
             let place = if is_own { host.span } else { written.key };
-            if !served.is_empty() && !served.iter().any(|pattern| pattern.covers(Some(name.as_bytes()))) {
+            if is_own && !self.served.has(name) {
                 problems
                     .add(
                         Code::CertificateNames,
@@ -137,48 +164,44 @@ impl Ordered {
                     )
                     .help("add it to the `hosts` of the listener, or leave it out here");
             }
-            if hosts.iter().any(|known| **known == *name) {
-                continue;
+            match self.hosts.get(name) {
+                None => {
+                    self.hosts.insert(name.into(), (self.count, place));
+                    hosts.push(name.into());
+                }
+                Some((number, _)) if *number == self.count => {}
+                Some((_, first)) => {
+                    problems
+                        .add(
+                            Code::DuplicateName,
+                            place,
+                            format!("a certificate for {} is ordered already", quote(name)),
+                        )
+                        .label(*first, "first here")
+                        .help("let each of the `hosts` be in one certificate");
+                    is_valid = false;
+                }
             }
-            if let Some(first) = self.hosts.insert(name.into(), place) {
-                problems
-                    .add(
-                        Code::DuplicateName,
-                        place,
-                        format!("a certificate for {} is ordered already", quote(name)),
-                    )
-                    .label(first, "first here")
-                    .help("let each of the `hosts` be in one certificate");
-                is_valid = false;
-            }
-            hosts.push(name.into());
-        }
-        if hosts.len() > Acme::HOSTS_MAX {
-            let message = format!(
-                "{} hosts are too many for one certificate: {} are possible",
-                hosts.len(),
-                Acme::HOSTS_MAX
-            );
-            problems
-                .add(
-                    Code::OutOfRange,
-                    if is_own { list.span } else { written.key },
-                    message,
-                )
-                .help("order several certificates, each with some of the hosts as its `hosts`");
-            return None;
         }
         hosts.sort_unstable();
         is_valid.then_some(hosts)
     }
 }
 
-/// The hosts that a listener serves; those that are invalid are left out.
-fn patterns(listener: &Listener) -> Vec<HostPattern> {
-    let hosts = listener.hosts.iter().flat_map(|hosts| &hosts.value.0);
-    hosts
-        .filter_map(|host| HostPattern::parse(&host.value).ok())
-        .collect()
+impl Served {
+    fn by(listener: &Listener) -> Self {
+        let hosts = listener.hosts.iter().flat_map(|hosts| &hosts.value.0);
+        let hosts = hosts.filter_map(|host| HostPattern::parse(&host.value).ok());
+        Self(hosts.collect())
+    }
+
+    /// Returns true if requests for `name`, in lower case, are served.
+    fn has(&self, name: &str) -> bool {
+        let dots = name.match_indices('.');
+        let wildcards = dots.map(|(at, _)| HostPattern::Wildcard(name[at..].into()));
+        let exact = std::iter::once(HostPattern::Exact(name.into()));
+        self.0.is_empty() || exact.chain(wildcards).any(|pattern| self.0.contains(&pattern))
+    }
 }
 
 /// Reports a host that no certificate can be ordered for.

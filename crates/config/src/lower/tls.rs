@@ -87,7 +87,7 @@ pub(super) fn of_listener(
             );
     }
     let certificates = given.certificates.iter().flat_map(|list| &list.value.0);
-    let mut ordered = Ordered::default();
+    let mut ordered = Ordered::of(listener);
     let certificates = certificates
         .filter_map(|one| {
             let FilesOrAcme(written) = &one.value;

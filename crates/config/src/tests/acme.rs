@@ -153,6 +153,14 @@ fn host_is_in_one_certificate_that_the_listener_serves() {
         "{ hosts: [a.test, b.test] }",
         &["4:51 certificate-names add it to the `hosts` of the listener"],
     );
+    let wild = "hosts: [\"*.a.test\"]";
+    let below = ordered(wild, "{ hosts: [x.a.test, x.y.a.test] }");
+    assert_eq!(below.hosts.len(), 2);
+    refused(
+        wild,
+        "{ hosts: [x.a.test, a.test] }",
+        &["4:53 certificate-names add it to the `hosts` of the listener"],
+    );
     check(
         config(
             "",
