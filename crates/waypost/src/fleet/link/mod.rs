@@ -101,7 +101,7 @@ struct Shared {
     behind: Notify,
     /// All that has ended with the config of a view, to be deleted if this instance leads.
     ended: watch::Sender<Option<(Arc<View>, State)>>,
-    /// What this instance has written last to the state directory.
+    /// The last write of this instance to the state directory.
     kept: watch::Sender<cache::Subject>,
     events: OnceLock<Events>,
 }

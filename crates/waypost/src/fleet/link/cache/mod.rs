@@ -112,7 +112,7 @@ impl Latest {
     }
 }
 
-/// What there is to keep now, if there is a config.
+/// The parts that are to be kept now, if there is a config.
 pub(super) fn subject(shared: &Shared) -> Option<Subject> {
     let picture = shared.picture.borrow();
     let served = || shared.served.borrow().clone();
