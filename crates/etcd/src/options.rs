@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_tls::client::ClientTls;
@@ -15,6 +16,8 @@ pub struct Options {
     pub tls: Option<ClientTls>,
     /// The user, if etcd asks for one.
     pub user: Option<User>,
+    /// The way to look the user up anew once etcd does not accept it.
+    pub user_anew: Option<UserAnew>,
     /// The time that a call may take, with all its attempts.
     pub deadline: Duration,
     /// The time to connect to a member and to get a first answer from it.
@@ -45,6 +48,7 @@ impl Options {
             endpoints,
             tls: None,
             user: None,
+            user_anew: None,
             deadline: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             back_off: BackOff {
@@ -75,6 +79,16 @@ pub struct User {
     pub name: String,
     /// The password.
     pub password: String,
+}
+
+/// A way to look up a user whose name or password may have changed; `None` if there is none to be had.
+#[derive(Clone)]
+pub struct UserAnew(pub Arc<dyn Fn() -> Option<User> + Send + Sync>);
+
+impl fmt::Debug for UserAnew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserAnew").finish_non_exhaustive()
+    }
 }
 
 /// Without the password.

@@ -177,6 +177,12 @@ fn parse(scheme: &str, rest: &str) -> anyhow::Result<(Vec<EtcdEndpoint>, EtcdPre
     if prefix.trim_matches('/').is_empty() {
         bail!("the prefix is missing, such as `{scheme}://{members}/waypost/prod`");
     }
+    if let Some(place) = prefix.find(['?', '#']) {
+        bail!(
+            "`{}` behind the prefix means nothing; hint: `--ca`, `--cert`, `--key` and `--user-file` have what else is needed",
+            &prefix[place..]
+        );
+    }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let parsed = prefix.parse();
     Ok((
@@ -214,9 +220,10 @@ impl fmt::Display for EtcdOrigin {
 mod options {
     use std::fs;
     use std::path::PathBuf;
+    use std::sync::Arc;
 
     use anyhow::{Context as _, anyhow};
-    use waypost_etcd::options::{Endpoint, Options, User};
+    use waypost_etcd::options::{Endpoint, Options, User, UserAnew};
     use waypost_tls::client::{ClientTls, Trust};
     use waypost_tls::identity::Identity;
 
@@ -235,9 +242,14 @@ mod options {
             });
             let endpoints = endpoints.collect::<anyhow::Result<Vec<Endpoint>>>()?;
             let user = self.source.user_file.as_deref();
+            let anew = user.map(|name| {
+                let (origin, name) = (self.clone(), name.to_owned());
+                UserAnew(Arc::new(move || origin.user(&name).ok()))
+            });
             Ok(Options {
                 tls: self.tls()?,
                 user: user.map(|name| self.user(name)).transpose()?,
+                user_anew: anew,
                 ..Options::new(endpoints)
             })
         }
@@ -345,6 +357,8 @@ mod tests {
             ("etcd:///b", "`` is not an endpoint of etcd: its host"),
             ("etcd://a:x/b", "`a:x` is not an endpoint of etcd: its port"),
             ("etcd://a,,b/c", "`` is not an endpoint of etcd"),
+            ("etcd://a/b?x=1", "`?x=1` behind the prefix means nothing"),
+            ("etcd://a/b#c", "`#c` behind the prefix means nothing"),
             ("etcd://u:p@a/b", "stand in the file of `--user-file`"),
         ] {
             let error = origin(&[url]).unwrap_err();

@@ -69,7 +69,7 @@ impl Channel {
         Self {
             deadline: options.deadline,
             shared: Arc::new(Shared {
-                session: Session::new(options.user.clone()),
+                session: Session::new(&options),
                 options,
                 current: Mutex::new(Current {
                     endpoint: 0,
@@ -391,7 +391,7 @@ impl Channel {
 
     /// The permissions of this client's user; `None` if they cannot be found out.
     async fn permissions(&self) -> Option<Vec<Permission>> {
-        let name = self.shared.session.user()?.to_owned();
+        let name = self.shared.session.user()?;
         let user = self.attempts(&AuthUserGetRequest { name }).await.ok()?;
         let mut permissions = Vec::new();
         for role in user.roles.into_iter().take(ROLES_MAX) {

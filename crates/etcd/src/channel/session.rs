@@ -10,7 +10,7 @@ use super::verdict::{Subject, Verdict, answered_badly, judge};
 use crate::error::Error;
 use crate::messages::auth::{AuthenticateRequest, AuthenticateResponse};
 use crate::method::Call;
-use crate::options::User;
+use crate::options::{Options, User, UserAnew};
 
 /// The message of a cluster that asks for no user.
 const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
@@ -18,7 +18,8 @@ const NOT_ENABLED: &str = "etcdserver: authentication is not enabled";
 /// The user's token.
 #[derive(Debug)]
 pub(super) struct Session {
-    user: Option<User>,
+    user: Mutex<Option<User>>,
+    anew: Option<UserAnew>,
     ticket: Mutex<Ticket>,
     /// Held while a token is asked for, so that calls do not all ask.
     asking: tokio::sync::Mutex<()>,
@@ -45,46 +46,69 @@ impl Ticket {
 }
 
 impl Session {
-    pub(super) fn new(user: Option<User>) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
-            user,
+            user: Mutex::new(options.user.clone()),
+            anew: options.user_anew.clone(),
             ticket: Mutex::new(Ticket::Missing),
             asking: tokio::sync::Mutex::new(()),
         }
     }
 
     /// The name of the user.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.user.as_ref().map(|user| &*user.name)
+    pub(super) fn user(&self) -> Option<String> {
+        lock(&self.user).as_ref().map(|user| user.name.clone())
     }
 
     /// The proof to show to the cluster; asks for a token if there is none.
     pub(super) async fn ticket(&self, connection: &Connection, until: Instant) -> Result<Ticket, Verdict> {
-        let Some(user) = &self.user else {
+        if lock(&self.user).is_none() {
             return Ok(Ticket::NotNeeded);
-        };
+        }
         let _asking = self.asking.lock().await;
-        let ticket = self.lock().clone();
+        let ticket = lock(&self.ticket).clone();
         if ticket != Ticket::Missing {
             return Ok(ticket);
         }
-        let ticket = ask(user, connection, until).await?;
-        self.lock().clone_from(&ticket);
+        // Only who asks changes the user.
+        let Some(user) = lock(&self.user).clone() else {
+            return Ok(Ticket::NotNeeded);
+        };
+        let asked = ask(&user, connection, until).await;
+        let other = match &asked {
+            Err(Verdict::Final(Error::Unauthenticated { .. })) => self.anew(&user),
+            _ => None,
+        };
+        let ticket = match other {
+            Some(other) => {
+                let ticket = ask(&other, connection, until).await?;
+                *lock(&self.user) = Some(other);
+                ticket
+            }
+            None => asked?,
+        };
+        lock(&self.ticket).clone_from(&ticket);
         Ok(ticket)
+    }
+
+    /// The user as it is by now, if that is another one.
+    fn anew(&self, before: &User) -> Option<User> {
+        let UserAnew(look) = self.anew.as_ref()?;
+        look().filter(|user| user != before)
     }
 
     /// Forgets what is not valid any more, unless it was renewed already. Returns false if there is no user to renew it.
     pub(super) fn forget(&self, ticket: &Ticket) -> bool {
-        let mut current = self.lock();
+        let mut current = lock(&self.ticket);
         if *current == *ticket {
             *current = Ticket::Missing;
         }
-        self.user.is_some()
+        lock(&self.user).is_some()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Ticket> {
-        self.ticket.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn ask(user: &User, connection: &Connection, until: Instant) -> Result<Ticket, Verdict> {

@@ -217,6 +217,12 @@ impl Simulated {
         self.cluster.change(|state| state.users.forget_tokens());
     }
 
+    /// Changes the password of a user, whose tokens are good no longer.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.cluster
+            .change(|state| state.users.set_password(user, password));
+    }
+
     /// The largest proposal in bytes; 1.5 MiB at first.
     pub fn set_request_bytes_max(&self, bytes: usize) {
         self.cluster.change(|state| state.request_bytes_max = bytes);

@@ -80,6 +80,13 @@ impl Users {
         Ok(token)
     }
 
+    pub(super) fn set_password(&mut self, name: &str, password: &str) {
+        if let Some(account) = self.users.get_mut(name) {
+            password.clone_into(&mut account.password);
+        }
+        self.tokens.retain(|_, session| session.user != name);
+    }
+
     pub(super) fn forget_tokens(&mut self) {
         self.tokens.clear();
     }

@@ -1,5 +1,6 @@
 //! Calls on which something goes wrong.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use waypost_etcd::client::Client;
@@ -8,7 +9,7 @@ use waypost_etcd::key::KeyRange;
 use waypost_etcd::kv::range::Range;
 use waypost_etcd::kv::txn::{Compare, Txn};
 use waypost_etcd::kv::write::Put;
-use waypost_etcd::options::{Options, User};
+use waypost_etcd::options::{Options, User, UserAnew};
 use waypost_etcd::simulated::fault::{Fault, Hold, On};
 use waypost_etcd::simulated::refusal::Refusal;
 
@@ -253,6 +254,35 @@ async fn limits_of_messages_are_kept() {
         Error::OutcomeUnknown { .. }
     ));
     assert!(limited.get("/done").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_user_that_is_refused_is_looked_up_anew() {
+    let (etcd, root) = cluster(1).await;
+    let with = |password: &str| User {
+        name: "root".to_owned(),
+        password: password.to_owned(),
+    };
+    root.add_user(&with("first")).await.unwrap();
+    root.add_role("root").await.unwrap();
+    root.grant_role("root", "root").await.unwrap();
+    root.enable_auth().await.unwrap();
+    let file = Arc::new(Mutex::new("first"));
+    let read = Arc::clone(&file);
+    let client = Client::new(Options {
+        user: Some(with("first")),
+        user_anew: Some(UserAnew(Arc::new(move || Some(with(*read.lock().unwrap()))))),
+        ..etcd.options()
+    });
+    put(&client, "/k", "").await;
+    etcd.set_password("root", "second");
+    let refused = client.get("/k").await;
+    assert!(
+        matches!(refused, Err(Error::Unauthenticated { .. })),
+        "{refused:?}"
+    );
+    *file.lock().unwrap() = "second";
+    put(&client, "/k", "").await;
 }
 
 #[tokio::test]

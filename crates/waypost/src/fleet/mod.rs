@@ -117,7 +117,10 @@ pub(crate) enum ProposeError {
     #[error("etcd is away: {0}")]
     Away(String),
     /// It was proposed, and no answer came. It is looked up once etcd is back.
-    #[error("etcd did not answer, so the outcome is unknown (write {id}): {why}")]
+    #[error(
+        "etcd did not answer, so the outcome is unknown (write {id}): {why}; once etcd is back, an event says if it was carried \
+         out: look before you try again"
+    )]
     Unknown { id: String, why: String },
     /// It was carried out, and this instance has not heard of it yet.
     #[error(

@@ -1,7 +1,9 @@
 //! Following the fleet's keys: all of them are read at one revision of the store, then every change comes in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use waypost_etcd::client::Client;
 use waypost_etcd::error::{Error, TooLarge};
 use waypost_etcd::kv::KeyValue;
 use waypost_etcd::kv::range::RangeResponse;
@@ -16,14 +18,19 @@ use super::{Shared, lock};
 /// Keys that are read at once. A value may have a MiB, so with the last number of them any page fits a response.
 const PAGES: [u32; 2] = [1000, 32];
 
+/// The deadline of the first reading: a start waits little longer, and is to say why nothing comes.
+const FIRST: Duration = Duration::from_millis(2500);
+
 /// Failures in a row of the stream of changes from which on etcd is away: with one, another member goes on at once.
 const FAILURES: u32 = 2;
 
 /// Reads and watches, until the task is ended.
 pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
     let mut failures = 0;
+    let mut first = Some(shared.client.with_deadline(FIRST));
     loop {
-        let at = match read_all(&shared).await {
+        let client = first.take().unwrap_or_else(|| shared.client.clone());
+        let at = match read_all(&shared, &client).await {
             Ok(read) => {
                 failures = 0;
                 replica.reset(read.kvs.into_iter().map(entry), store(read.revision));
@@ -52,11 +59,11 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
 }
 
 /// Reads all keys as they are at one revision.
-async fn read_all(shared: &Shared) -> Result<RangeResponse, Error> {
+async fn read_all(shared: &Shared, client: &Client) -> Result<RangeResponse, Error> {
     let mut pages = PAGES.iter().copied();
     let mut page = pages.next().unwrap_or(1);
     loop {
-        match shared.client.range_in_pages(&shared.keys(), page).await {
+        match client.range_in_pages(&shared.keys(), page).await {
             Err(error @ Error::TooLarge(TooLarge::Response { .. })) => page = pages.next().ok_or(error)?,
             // While pages were read.
             Err(Error::Compacted { .. }) => {}

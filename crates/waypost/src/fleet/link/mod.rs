@@ -479,7 +479,12 @@ impl Shared {
             is_other
         });
         if is_news {
-            log::warn(format_args!("etcd is away: {why}"));
+            match error {
+                Error::PermissionDenied { .. } => {
+                    log::warn(format_args!("etcd: {why}: nothing comes from there"));
+                }
+                _ => log::warn(format_args!("etcd is away: {why}")),
+            }
             self.publish(EventKind::FleetAway { why });
         }
     }

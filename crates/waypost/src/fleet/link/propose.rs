@@ -178,10 +178,19 @@ async fn ask_majority(shared: &Shared) -> Result<(), ProposeError> {
         ..Range::new(shared.keys())
     };
     let asked = shared.client.with_deadline(QUORUM).range(&question).await;
-    asked.map(drop).map_err(|error| match error {
+    asked.map(drop).map_err(|error| found_away(shared, error))
+}
+
+/// The error of a call that has changed nothing. Where it found etcd away, that is so for all from now on, until etcd is read again.
+fn found_away(shared: &Shared, error: Error) -> ProposeError {
+    if let Error::Unavailable { .. } | Error::Unauthenticated { .. } = error {
+        shared.away(&error);
+        shared.behind.notify_one();
+    }
+    match error {
         Error::Unavailable { reason } => ProposeError::Away(reason),
         error => refused(error),
-    })
+    }
 }
 
 /// A proposal that was carried out, or was not.
@@ -197,18 +206,19 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal, until: Instant) ->
         // Nothing refers to it yet, so it does not matter if it is there.
         let written = writer(shared, until)?.txn(&txn(part)).await;
         written.map_err(|error| match error {
-            Error::OutcomeUnknown { reason } | Error::Unavailable { reason } => ProposeError::Away(reason),
-            error => refused(error),
+            Error::OutcomeUnknown { reason } => ProposeError::Away(reason),
+            error => found_away(shared, error),
         })?;
     }
     let response = match writer(shared, until)?.txn(&txn(&proposal.main)).await {
         Ok(response) => response,
-        Err(error @ Error::OutcomeUnknown { .. }) => {
-            return Err(unknown(shared, proposal, error.to_string()));
+        Err(Error::OutcomeUnknown { reason }) => {
+            // It is found out at once if etcd is there.
+            shared.behind.notify_one();
+            return Err(unknown(shared, proposal, reason));
         }
         Err(Error::NoSpace) => return after_no_space(shared, proposal, until).await,
-        Err(Error::Unavailable { reason }) => return Err(ProposeError::Away(reason)),
-        Err(error) => return Err(refused(error)),
+        Err(error) => return Err(found_away(shared, error)),
     };
     if response.succeeded {
         return match shared.view_of(StoreRevision(response.revision.0), until).await {
@@ -239,6 +249,8 @@ async fn after_no_space(
     match proposal.outcome(&view) {
         Outcome::Done => Ok(Done::InForce(view)),
         Outcome::NotDone => Err(ProposeError::Full),
+        // Nothing comes after such an answer, and all is as it was before.
+        Outcome::Unclear if proposal.conflicts(&view).is_empty() => Err(ProposeError::Full),
         Outcome::Unclear => Err(unknown(shared, proposal, Error::NoSpace.to_string())),
     }
 }

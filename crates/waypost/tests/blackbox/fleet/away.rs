@@ -1,5 +1,7 @@
 //! Life without etcd.
 
+use waypost_etcd::simulated::refusal::Refusal;
+
 use super::*;
 
 #[test]
@@ -25,6 +27,45 @@ fn gateway_serves_on_without_etcd_and_refuses_changes() {
         (one.dial("users", &json!({ "a": 100, "b": 0 })).status() == 200).then_some(())
     });
     assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn change_that_finds_etcd_away_makes_the_status_red_at_once() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    etcd.simulated.partition(0);
+    let refused = dial_to_b(&one);
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    one.command(&["status"]).expect(1);
+    one.command(&["fleet"]).expect(1);
+    etcd.simulated.heal(0);
+    wait_for("a dial", || (dial_to_b(&one).status() == 200).then_some(()));
+    one.command(&["status"]).expect(0);
+}
+
+#[test]
+fn full_etcd_takes_nothing_and_nothing_has_changed() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    let drain = json!({ "endpoint": b.url(), "drained": true }).to_string();
+    let asks: [&dyn Fn() -> Message; 3] = [
+        &|| dial_to_b(&one),
+        &|| one.admin("PUT", "/api/v1/services/b/drain", JSON, &drain),
+        &|| one.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&b).as_ref()),
+    ];
+    for ask in asks {
+        wait_for_quiet(&one);
+        etcd.order(On::Write, Fault::Refuse(Refusal::NoSpace));
+        let refused = ask();
+        assert_eq!(refused.status(), 507, "{}", refused.text());
+        assert!(refused.text().contains("etcd is full"), "{}", refused.text());
+    }
+    assert_eq!(body(&one), "a");
+    assert_eq!((etcd.keys("dials"), etcd.keys("endpoints")), (vec![], vec![]));
 }
 
 #[test]

@@ -91,6 +91,26 @@ fn wrong_password_is_named_and_refuses_changes() {
 }
 
 #[test]
+fn changed_password_makes_the_status_red_until_the_file_has_it_too() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = instance_that_may_write(&etcd, &["config", "revisions", "dials", "leader", "instances"]);
+    wait_for_revision(&one, 1);
+    etcd.simulated.set_password("waypost", "another-password");
+    let refused = dial_to_b(&one);
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    for command in ["status", "fleet"] {
+        let told = one.command(&[command]).expect(1).stdout;
+        assert!(told.contains("etcd does not accept the user"), "{told}");
+    }
+    assert_eq!(body(&one), "a");
+    one.place("user", "waypost:another-password\n");
+    one.wait_for("etcd is there");
+    wait_for("a dial", || (dial_to_b(&one).status() == 200).then_some(()));
+    assert_eq!(body(&one), "b");
+}
+
+#[test]
 fn missing_permission_for_a_change_is_named() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));
