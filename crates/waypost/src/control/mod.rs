@@ -18,6 +18,7 @@ pub(crate) mod report;
 mod rollout;
 mod shared;
 mod stored;
+mod unobeyed;
 mod upgrade;
 
 use std::collections::BTreeMap;

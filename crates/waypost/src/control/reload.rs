@@ -8,6 +8,7 @@ use waypost_config::{Kind, Source};
 use super::Control;
 use super::activate::{Activation, Candidate};
 use super::report::diagnostics_view;
+use super::unobeyed::are_of_files;
 use crate::log;
 use crate::output::count;
 use crate::source::shared::Shared;
@@ -93,7 +94,8 @@ impl Control {
                 true
             }
             Err(error) => {
-                let message = format!("the change is refused: {error}");
+                let again = self.expect_again();
+                let message = format!("the change is refused: {error}{again}");
                 self.note_refusal(&message, Vec::new());
                 log::warn(&message);
                 self.log_active_revision();
@@ -111,8 +113,12 @@ impl Control {
             .iter()
             .filter(|diagnostic| diagnostic.is_error())
             .count();
+        let again = match are_of_files(diagnostics) {
+            true => self.expect_again(),
+            false => "",
+        };
         let message = format!(
-            "{}: {}, the change is refused",
+            "{}: {}, the change is refused{again}",
             self.source.name(),
             count(errors, "error")
         );

@@ -21,6 +21,7 @@ use super::Control;
 use super::activate::{Activation, Numbered};
 use super::canary::Canaries;
 use super::reload::Because;
+use super::unobeyed::Again;
 use super::{VERSION, dial};
 use crate::fleet::{Fleet, Known, Served};
 use crate::log;
@@ -60,6 +61,8 @@ pub(super) struct Part {
     /// The end of the wait for the leader's revision of the config.
     patience_ends: Option<Instant>,
     pub(super) canaries: Canaries,
+    /// The config that cannot be obeyed here for now.
+    pub(super) again: Again,
     /// The waits before a revision that was refused is made.
     pub(super) note_again: BackOff,
     /// The fixed point of these waits.
@@ -75,6 +78,7 @@ impl Part {
             look_at: Instant::now(),
             patience_ends: None,
             canaries: Canaries::default(),
+            again: Again::default(),
             note_again: BackOff::up_to(NOTE_WAIT_MAX),
             began: Instant::now(),
         }
@@ -87,8 +91,8 @@ impl Part {
 
     /// The time of the next call of [`Control::look_at_fleet`].
     pub(super) fn deadline(&self) -> Instant {
-        self.patience_ends
-            .map_or(self.look_at, |end| end.min(self.look_at))
+        let ends = self.patience_ends.into_iter().chain(self.again.due());
+        ends.fold(self.look_at, Instant::min)
     }
 }
 
@@ -137,6 +141,7 @@ impl Control {
             return;
         }
         part.look_at = now + LOOK;
+        self.try_again(now).await;
         self.obey().await;
     }
 
@@ -334,38 +339,6 @@ impl Control {
             Some((shared, texts)) if shared.number_of(&texts).is_some() => texts,
             _ => self.active.clone(),
         }
-    }
-
-    /// Refuses what is about splits and endpoints, which are others at other instances if the fleet has a good config that is not
-    /// in force at this one.
-    pub(super) fn expect_config_of_all(&self) -> Result<(), Problem> {
-        match self.unobeyed() {
-            None => Ok(()),
-            Some(number) => Err(Problem::conflict(format!(
-                "the config of the fleet is revision {number}, which this instance cannot obey; ask one that does"
-            ))),
-        }
-    }
-
-    /// The good config of the fleet that is not in force at this instance, if there is one.
-    fn unobeyed(&self) -> Option<u64> {
-        let shared = self.source.shared()?;
-        let texts = shared.read();
-        shared.number_of(&texts).filter(|_| texts != self.active)
-    }
-
-    /// The problem of a change of a config that is another one by now.
-    pub(super) fn changed_since(&self) -> Problem {
-        Problem::stale(match self.unobeyed() {
-            Some(number) => format!(
-                "the config of the fleet is another one (revision {number}), which this instance cannot obey; read it at one \
-                 that does"
-            ),
-            None => format!(
-                "the config has changed since (revision {}); read it again",
-                self.number()
-            ),
-        })
     }
 
     /// Reads what this instance has just written.

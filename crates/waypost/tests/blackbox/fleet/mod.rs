@@ -11,6 +11,7 @@ mod instances;
 mod judged;
 mod kept;
 mod lead;
+mod mended;
 mod permissions;
 mod puts;
 mod rates;
