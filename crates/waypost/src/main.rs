@@ -7,6 +7,7 @@ use clap::Parser as _;
 use crate::check::Files;
 use crate::cli::{Cli, Command, FleetCommand};
 use crate::remote::apply::Way;
+use crate::remote::wait::Changed;
 
 mod acme;
 mod background;
@@ -109,7 +110,7 @@ fn main() -> ExitCode {
             format,
         } => {
             let drained = remote::services::drain(&admin, &service, &endpoint, undo, format);
-            remote::wait::after(drained, &admin, &wait)
+            remote::wait::after(drained, Changed::Weights, &admin, &wait)
         }
         Command::Dial {
             route,
@@ -135,7 +136,7 @@ fn main() -> ExitCode {
                     format,
                 ),
             };
-            remote::wait::after(dialed, &admin, &wait)
+            remote::wait::after(dialed, Changed::Weights, &admin, &wait)
         }
         Command::Rollout { command } => remote::rollout::rollout(command),
         Command::Stats {
@@ -165,7 +166,7 @@ fn main() -> ExitCode {
                 (None, None) => Way::Now,
             };
             let applied = remote::apply::apply(&admin, &path, &way, format);
-            remote::wait::after(applied, &admin, &wait)
+            remote::wait::after(applied, Changed::Config, &admin, &wait)
         }
         Command::Confirm { admin, format } => remote::apply::confirm(&admin, format),
         Command::History {
@@ -180,7 +181,7 @@ fn main() -> ExitCode {
             format,
         } => {
             let applied = remote::apply::roll_back(&admin, revision, format);
-            remote::wait::after(applied, &admin, &wait)
+            remote::wait::after(applied, Changed::Config, &admin, &wait)
         }
         Command::Export {
             directory,

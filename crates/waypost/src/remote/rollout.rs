@@ -9,6 +9,7 @@ use waypost_admin::rollout::{RolloutAction, RolloutChange, RolloutView, StartRol
 use super::client::segment;
 use super::standing::in_words;
 use super::table::Table;
+use super::wait::Changed;
 use super::{Client, refused, show, wait};
 use crate::Outcome;
 use crate::cli::{ActOnRollout, AdminArgs, Format, OnRollout, RolloutCommand};
@@ -38,7 +39,12 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
                 steps,
                 write,
             };
-            wait::after(start(&admin, &route, &begun, format), &admin, &wait)
+            wait::after(
+                start(&admin, &route, &begun, format),
+                Changed::Weights,
+                &admin,
+                &wait,
+            )
         }
         RolloutCommand::Status {
             route,
@@ -78,7 +84,12 @@ fn act(acting: &ActOnRollout, action: RolloutAction, query: &str) -> anyhow::Res
     let path = format!("{}/{}{query}", path(&on.route), action.as_str());
     let tag = acting.if_version.as_ref().map(|version| format!("\"{version}\""));
     let done = show(client.act("POST", &path, tag.as_deref())?, on.format, in_words);
-    wait::after(done, &on.admin, &acting.wait)
+    let changed = match query.is_empty() {
+        true => Changed::Weights,
+        // The weights are written into the config.
+        false => Changed::Config,
+    };
+    wait::after(done, changed, &on.admin, &acting.wait)
 }
 
 fn history(on: &OnRollout) -> anyhow::Result<Outcome> {

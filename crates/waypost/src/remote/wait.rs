@@ -20,9 +20,19 @@ const ERRORS_HOLD: Duration = Duration::from_secs(3);
 
 const NOT_FOUND: u16 = 404;
 
+/// The thing that a command has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// The config of all.
+    Config,
+    /// Weights, or endpoints in use: those of the config that is in force.
+    Weights,
+}
+
 /// After a command that was carried out, waits until all instances of the fleet obey what it changed. Bad if some do not.
 pub(crate) fn after(
     outcome: anyhow::Result<Outcome>,
+    changed: Changed,
     admin: &AdminArgs,
     wait: &WaitArgs,
 ) -> anyhow::Result<Outcome> {
@@ -30,13 +40,13 @@ pub(crate) fn after(
         (Ok(Outcome::Good), Some(patience)) => {
             let patience =
                 duration::parse(patience).map_err(|error| anyhow::anyhow!("`--wait={patience}`: {error}"))?;
-            obeyed(&Client::new(admin)?, patience)
+            obeyed(&Client::new(admin)?, changed, patience)
         }
         (outcome, _) => outcome,
     }
 }
 
-fn obeyed(client: &Client, patience: Duration) -> anyhow::Result<Outcome> {
+fn obeyed(client: &Client, changed: Changed, patience: Duration) -> anyhow::Result<Outcome> {
     let until = Instant::now() + patience;
     let error_until = Instant::now() + ERRORS_HOLD.min(patience);
     let mut wanted = None;
@@ -53,7 +63,7 @@ fn obeyed(client: &Client, patience: Duration) -> anyhow::Result<Outcome> {
         };
         // The gateway that made the change knows of it.
         let wanted = *wanted.get_or_insert(fleet.rules);
-        let behind = behind(&fleet, wanted);
+        let behind = behind(&fleet, changed, wanted);
         let now = Instant::now();
         let have_errors = behind
             .iter()
@@ -66,9 +76,13 @@ fn obeyed(client: &Client, patience: Duration) -> anyhow::Result<Outcome> {
 }
 
 /// The instances that do not obey everything up to a revision of the store.
-fn behind(fleet: &FleetView, wanted: i64) -> Vec<&InstanceView> {
-    let is_behind =
-        |instance: &&InstanceView| instance.obeys < wanted || instance.state == InstanceState::Error;
+fn behind(fleet: &FleetView, changed: Changed, wanted: i64) -> Vec<&InstanceView> {
+    let is_in_the_way = |instance: &InstanceView| match changed {
+        Changed::Config => instance.state == InstanceState::Error,
+        // A text that is good nowhere keeps no weights from being in force. A revision that others obey does.
+        Changed::Weights => instance.errors.iter().any(|error| error.revision.is_some()),
+    };
+    let is_behind = |instance: &&InstanceView| instance.obeys < wanted || is_in_the_way(instance);
     fleet.instances.iter().filter(is_behind).collect()
 }
 
