@@ -18,6 +18,7 @@ use crate::log;
 use crate::origin::EtcdOrigin;
 use crate::source::Source;
 use crate::source::shared::Shared;
+use crate::state::pointer::Pointer;
 use crate::texts::Texts;
 
 /// The wait for etcd before what the state has kept is served.
@@ -38,11 +39,41 @@ pub(crate) struct Served {
 /// # Errors
 /// If etcd cannot be spoken with at all, such as without a certificate.
 pub(crate) async fn join(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Result<Shared> {
-    let state = match &origin.settings.state.path {
-        Some(path) => PathBuf::from(&**path),
-        None => origin.directory.join(STATE),
+    let shared = match &origin.settings.state.path {
+        Some(path) => look(origin, Path::new(&**path), arrival).await?,
+        None => look_where_told(origin, arrival).await?,
     };
-    let fleet = Arc::new(connect(origin, &state, arrival)?);
+    shared.fleet().enter();
+    Ok(shared)
+}
+
+/// As [`look`], with the state directory that the config of the fleet names.
+async fn look_where_told(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Result<Shared> {
+    let home = origin.directory.join(STATE);
+    let pointer = Pointer::new(&home, origin.source.prefix.as_str());
+    let state = pointer.read().unwrap_or_else(|| home.clone());
+    let shared = look(origin, &state, arrival).await?;
+    // A process that takes over stays where the one before is.
+    let is_asked = arrival == Arrival::Own && shared.fleet().known() == Known::Read;
+    let Some(named) = is_asked.then(|| named_state(&shared, &home)).flatten() else {
+        return Ok(shared);
+    };
+    pointer.write(Some(&*named).filter(|named| *named != home));
+    if named == state {
+        return Ok(shared);
+    }
+    log::info(format_args!(
+        "the state is in `{}`, as the config in etcd says",
+        named.display()
+    ));
+    // Its id and what was kept there are others.
+    drop(shared);
+    look(origin, &named, arrival).await
+}
+
+/// Reads what the fleet says, or what this state directory has kept of it.
+async fn look(origin: &EtcdOrigin, state: &Path, arrival: Arrival) -> anyhow::Result<Shared> {
+    let fleet = Arc::new(connect(origin, state, arrival)?);
     match fleet.ready(PATIENCE).await {
         Known::Read => {}
         Known::Cached => log::warn(format_args!(
@@ -57,6 +88,30 @@ pub(crate) async fn join(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Resul
         )),
     }
     Ok(Shared::new(fleet, origin.local.clone(), origin.directory.clone()))
+}
+
+/// The state directory that the config of the fleet names, or `home` if it names none; `None` while no config is good.
+fn named_state(shared: &Shared, home: &Path) -> Option<PathBuf> {
+    let present = shared.read();
+    if present.sources.is_empty() {
+        return None;
+    }
+    let revisions = shared.revisions().map(|(_, texts)| texts).take(TRIED_MAX);
+    let named = std::iter::once(present).chain(revisions).find_map(|texts| {
+        // Reading a large config takes long, and most say nothing of it.
+        if !texts.sources.iter().any(|source| has_key(&source.text)) {
+            return Some(None);
+        }
+        let loaded = load::load(&texts).ok()?;
+        Some(loaded.plan.settings().state.path.clone())
+    })?;
+    Some(named.map_or_else(|| home.to_owned(), |path| PathBuf::from(&*path)))
+}
+
+/// Returns true if a text may have the key `state`.
+fn has_key(text: &[u8]) -> bool {
+    const KEY: &[u8] = b"state";
+    text.windows(KEY.len()).any(|window| window == KEY)
 }
 
 /// The config that this instance served last, or the newest revision without errors, in place of the config of the fleet. If

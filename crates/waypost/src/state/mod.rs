@@ -9,6 +9,7 @@
 
 pub(crate) mod dials;
 pub(crate) mod evidence;
+pub(crate) mod pointer;
 pub(crate) mod revision;
 pub(crate) mod revisions;
 pub(crate) mod rollouts;

@@ -61,10 +61,20 @@ const KEEP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Fleet {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// The things that [`Fleet::enter`] takes.
+    outside: Mutex<Option<Outside>>,
     counts: mpsc::Sender<(CountsWanted, oneshot::Sender<Round>)>,
     /// The number of the picture that [`Fleet::changed`] returned for last, and if this instance led.
     seen: Mutex<(u64, bool)>,
+}
+
+/// An instance that only looks, and is none of the fleet yet.
+#[derive(Debug)]
+struct Outside {
+    identity: identity::Identity,
+    state: Box<Path>,
+    wanted: mpsc::Receiver<(CountsWanted, oneshot::Sender<Round>)>,
 }
 
 /// The state that the tasks of a fleet share.
@@ -126,15 +136,15 @@ struct Picture {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in lock(&self.tasks).iter() {
             task.abort();
         }
     }
 }
 
 impl Fleet {
-    /// A fleet under `prefix`. Its tasks begin to speak with etcd, and nothing is waited for. `state` is the directory that keeps
-    /// what the fleet was last.
+    /// A fleet under `prefix`. A task begins to read it, and nothing is waited for. `state` is the directory that keeps what the
+    /// fleet was last. Until [`Fleet::enter`], this instance is none of it, and nothing is kept.
     pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path, arrival: Arrival) -> Self {
         let identity = identity::Identity::of(state, arrival);
         let kept = cache::read(&prefix, state);
@@ -179,20 +189,38 @@ impl Fleet {
         });
         // One question at a time.
         let (counts, wanted) = mpsc::channel(1);
-        let predecessor = identity.is_inherited.then(|| state.into());
-        let tasks = vec![
-            tokio::spawn(counts::keep(Arc::clone(&shared), wanted)),
-            tokio::spawn(follow::follow(Arc::clone(&shared), replica)),
-            tokio::spawn(presence::keep(Arc::clone(&shared), predecessor)),
-            tokio::spawn(sweep::keep(Arc::clone(&shared))),
-            tokio::spawn(cache::keep(Arc::clone(&shared), state.into(), identity)),
-        ];
+        let outside = Outside {
+            identity,
+            state: state.into(),
+            wanted,
+        };
         Self {
+            tasks: Mutex::new(vec![tokio::spawn(follow::follow(Arc::clone(&shared), replica))]),
+            outside: Mutex::new(Some(outside)),
             shared,
-            tasks,
             counts,
             seen: Mutex::default(),
         }
+    }
+
+    /// Becomes an instance of the fleet, and keeps what it is in the state directory.
+    pub(crate) fn enter(&self) {
+        let Some(outside) = lock(&self.outside).take() else {
+            return;
+        };
+        let Outside {
+            identity,
+            state,
+            wanted,
+        } = outside;
+        let shared = || Arc::clone(&self.shared);
+        let predecessor = identity.is_inherited.then(|| state.clone());
+        lock(&self.tasks).extend([
+            tokio::spawn(counts::keep(shared(), wanted)),
+            tokio::spawn(presence::keep(shared(), predecessor)),
+            tokio::spawn(sweep::keep(shared())),
+            tokio::spawn(cache::keep(shared(), state, identity)),
+        ]);
     }
 
     /// Waits until etcd has been read, or cannot be for now; at most for `patience`. Returns the origin of the view.
@@ -345,7 +373,7 @@ impl Fleet {
             // A directory that cannot be written is told already.
             let _ = tokio::time::timeout(KEEP, is_kept).await;
         }
-        for task in &self.tasks {
+        for task in lock(&self.tasks).iter() {
             task.abort();
         }
         // A process that takes over waits for it.

@@ -51,7 +51,9 @@ impl Bench {
     fn arriving(&self, state: &str, arrival: Arrival) -> Fleet {
         let prefix: Prefix = "/waypost/prod".parse().unwrap();
         let state = self.directory.path().join(state);
-        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, arrival)
+        let fleet = Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, arrival);
+        fleet.enter();
+        fleet
     }
 
     async fn put(&self, key: &str, value: &str) {

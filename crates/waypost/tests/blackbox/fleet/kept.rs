@@ -194,3 +194,49 @@ fn start_without_etcd_divides_limits_by_the_instances_that_lived() {
         "{statuses:?}"
     );
 }
+
+#[test]
+fn state_is_where_the_config_of_all_says_it_also_without_etcd() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().key("state: ${PLACE}").all_to(&a));
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path().join("state");
+    let one = etcd.instance_in(&[("PLACE".to_owned(), place.display().to_string())]);
+    wait_for_revision(&one, 1);
+    one.wait_for_part(&format!("the state is in `{}`", place.display()));
+    wait_for("what the state keeps", || {
+        place.join("fleet").exists().then_some(())
+    });
+    let id = |gateway: &Gateway| gateway.admin_json("/api/v1/fleet")["instance"].clone();
+    let before = id(&one);
+    // It was none of the fleet before it knew the place.
+    assert!(!one.directory().join(".waypost/fleet").exists());
+    assert!(!one.said().iter().any(|line| line.contains("has left the fleet")));
+
+    etcd.simulated.stop(0);
+    let one = one.restarted();
+    one.wait_for_part(&format!("etcd is away: what `{}` has kept of", place.display()));
+    assert_eq!((body(&one), id(&one)), ("a".to_owned(), before));
+    etcd.simulated.heal(0);
+    one.wait_for("etcd is there");
+
+    // Once the config names none, it is beside the local file again.
+    etcd.put("routes.yaml", Config::new().all_to(&a));
+    one.wait_for_part("a changed `state` takes effect at the next start");
+    let one = one.restarted();
+    wait_for_kept(&one, |index| contains(index, PREFIX));
+}
+
+#[test]
+fn state_of_the_local_file_comes_before_that_of_all() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().key("state: elsewhere").all_to(&a));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("local.yaml");
+    std::fs::write(&path, format!("{}state: own\n", etcd.local())).unwrap();
+    let one = Gateway::run(directory, path, &[]);
+    wait_for_revision(&one, 1);
+    let of = |name: &str| one.directory().join(name).exists();
+    wait_for("what the state keeps", || of("own/fleet").then_some(()));
+    assert!(!of("elsewhere") && !of(".waypost"));
+}
