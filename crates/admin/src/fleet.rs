@@ -198,9 +198,11 @@ impl FleetStatus {
         }
         let since = self.away_since.map(|since| format!(" since {since:.0}"));
         let why = self.why.as_ref().map(|why| format!(": {why}"));
-        let served = match self.cached {
-            true => "what was kept from last time is served",
-            false => "what it said last is served",
+        let served = match (self.cached, self.store_revision) {
+            (true, _) => "what was kept from last time is served",
+            // It was never read.
+            (false, 0) => "nothing is known of what it has",
+            (false, _) => "what it said last is served",
         };
         Some(format!(
             "etcd is away{}{}; {served}, and changes are refused",

@@ -86,10 +86,20 @@ impl Control {
         }
         if is_same {
             // The text on disk may be another one, which was refused.
+            let before = self.number();
             if change.confirm.is_none() {
                 self.put_in_source(&texts, change.by).await?;
             }
-            return Ok(self.unchanged());
+            let unchanged = self.unchanged();
+            return Ok(match self.number() == before {
+                true => unchanged,
+                // In a fleet, that is a revision.
+                false => Applied {
+                    changed: true,
+                    summary: "the same as before, in place of what was refused".to_owned(),
+                    ..unchanged
+                },
+            });
         }
         self.apply_texts(texts, candidate, Origin::Api, change.by, change.confirm)
             .await
@@ -273,7 +283,8 @@ impl Control {
             }
             Replaced::Text(_) if is_directory => {
                 return Err(Problem::conflict(
-                    "the config is a directory; replace a file under /api/v1/config/files, or all of them by JSON",
+                    "the config is a directory: give a directory, such as `waypost apply conf.d`; over the API, replace a file under \
+                     /api/v1/config/files, or all of them by JSON",
                 ));
             }
             Replaced::Files(files) if !is_directory => match &files[..] {

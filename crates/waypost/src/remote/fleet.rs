@@ -80,6 +80,13 @@ fn in_words(fleet: &FleetView) -> String {
     }
     text.push('\n');
     text.push_str(&table.text());
+    if fleet
+        .instances
+        .iter()
+        .any(|instance| instance.id == fleet.instance)
+    {
+        text.push_str("* the instance that was asked\n");
+    }
     for instance in &fleet.instances {
         for error in &instance.errors {
             let of = match error.revision {
@@ -162,6 +169,7 @@ hint       instance b-2 has no admin API that others reach
 INSTANCE  STATE          REVISION  SINCE                 VERSION  ADMIN
 a-1*      ok                   12  2026-01-02T03:04:05Z  0.1.0    http://10.0.0.3:9900
 b-2       error, canary        11  -                     0.1.0    -
+* the instance that was asked
 b-2: revision 12: the port is taken
 "
         );

@@ -27,6 +27,12 @@ pub(super) const MAPPINGS: &[Mapping] = words! {
         "" = ["acme", "letsencrypt", "cert_resolver", "issuer"],
             "certificates are ordered for listeners alone; here they are in files: `{ cert: gateway.crt, key: gateway.key }`";
     }
+    "an `etcd`": {
+        "user_file" = ["user", "username", "user_name", "password", "auth", "credentials", "basic_auth"],
+            "`user_file: /etc/waypost/etcd-user`, a file with one line `NAME:PASSWORD`";
+        "endpoints" = ["endpoint", "members", "hosts", "servers", "urls", "addresses"], "`endpoints: [10.0.0.1:2379]`";
+        "prefix" = ["root_key", "key_prefix", "namespace"], "`prefix: /waypost/prod`";
+    }
     "an `acme`": {
         "email" = ["contact", "contacts", "account_email", "mail", "e_mail", "acme_email", "registration_email"],
             "";
