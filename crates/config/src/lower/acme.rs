@@ -1,6 +1,7 @@
 //! Certificates of listeners that an authority issues.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use waypost_plan::acme::{Acme, DirectoryError, ExternalAccount, OrderedHostError};
 use waypost_route::host::HostPattern;
@@ -41,6 +42,48 @@ pub(super) struct Ordered {
 /// The hosts that a listener serves; those that are invalid are left out.
 #[derive(Debug)]
 struct Served(HashSet<HostPattern>);
+
+/// The certificates of all listeners that authorities issue, by directory and hosts. Those that say the same are one.
+#[derive(Debug, Default)]
+pub(super) struct Shared(HashMap<SharedKey, (Arc<Acme>, Span)>);
+
+/// The directory and the hosts of a certificate.
+type SharedKey = (Box<str>, Vec<Box<str>>);
+
+impl Shared {
+    /// The certificate that `acme`, which stands at `place`, is; `None` if another listener says something else of it, which
+    /// is reported.
+    pub(super) fn share(&mut self, acme: Acme, place: Span, problems: &mut Problems) -> Option<Arc<Acme>> {
+        let acme = Arc::new(acme);
+        let key = (acme.directory.clone(), acme.hosts.clone());
+        let (known, first) = self.0.entry(key).or_insert_with(|| (Arc::clone(&acme), place));
+        if *known == acme {
+            return Some(Arc::clone(known));
+        }
+        let mut differ = Vec::new();
+        for (name, differs) in [
+            ("email", known.email != acme.email),
+            ("eab", known.eab != acme.eab),
+            ("ca", known.ca != acme.ca),
+        ] {
+            if differs {
+                differ.push(format!("`{name}`"));
+            }
+        }
+        problems
+            .add(
+                Code::ConflictingKeys,
+                place,
+                format!(
+                    "a certificate for the same hosts is ordered from the same authority, with another {}",
+                    differ.join(" and ")
+                ),
+            )
+            .label(*first, "the other one")
+            .help("write the same here, and the listeners share the certificate");
+        None
+    }
+}
 
 impl Ordered {
     /// No certificate of `listener` yet.

@@ -126,6 +126,8 @@ struct Context<'c> {
     split_key: Rc<str>,
     /// The number of routes whose redirect is reported to lead back.
     redirect_loops: usize,
+    /// The certificates that authorities issue, each with its place: listeners share them.
+    acme: acme::Shared,
     /// True if any listener asks clients for a certificate.
     asks_clients: bool,
     /// Statuses of responses that routes configure without a body.
@@ -221,6 +223,7 @@ impl<'c> Context<'c> {
                 .as_ref()
                 .map_or("".into(), |key| key.value.clone()),
             redirect_loops: 0,
+            acme: acme::Shared::default(),
             asks_clients: document
                 .listeners
                 .iter()

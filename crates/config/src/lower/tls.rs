@@ -1,7 +1,5 @@
 //! TLS of listeners and services.
 
-use std::sync::Arc;
-
 use waypost_plan::certificate_files::CertificateFiles;
 use waypost_plan::certificate_source::CertificateSource;
 use waypost_plan::listener::{ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination};
@@ -220,8 +218,9 @@ fn certificate(
             .label(other.key, "a file")
             .help("leave out `acme`, or `cert` and `key`; two certificates are two items of the list");
     }
-    let acme = ordered.add(acme, listener, files, context.problems)?;
-    Some(CertificateSource::Acme(Arc::new(acme)))
+    let lowered = ordered.add(acme, listener, files, context.problems)?;
+    let shared = context.acme.share(lowered, acme.key, context.problems)?;
+    Some(CertificateSource::Acme(shared))
 }
 
 /// Reports keys that a certificate in files lacks.

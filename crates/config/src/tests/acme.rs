@@ -175,6 +175,24 @@ fn host_is_in_one_certificate_that_the_listener_serves() {
 }
 
 #[test]
+fn listeners_share_a_certificate_or_order_different_ones() {
+    let listeners = |second: &str| {
+        format!(
+            "listeners:\n- {{ bind: 0.0.0.0:443, tls: {{ certificates: [{{ acme: {{ hosts: [a.test], email: a@a.test }} }}] }} }}\n\
+             - {{ bind: 0.0.0.0:444, tls: {{ certificates: [{{ acme: {{ hosts: [{second} }} }}] }} }}\n"
+        )
+    };
+    let certificates = |second: &str| load_text(listeners(second)).unwrap().plan.acme().count();
+    assert_eq!(certificates("A.test], email: a@a.test"), 1);
+    assert_eq!(certificates("a.test], directory: \"https://ca/dir\""), 2);
+    assert_eq!(certificates("a.test, b.test]"), 2);
+    check(
+        listeners("a.test], email: b@a.test, ca: root.pem"),
+        &["3:48 conflicting-keys with another `email` and `ca` (write the same here"],
+    );
+}
+
+#[test]
 fn certificate_is_in_files_or_ordered() {
     let check =
         |certificate: &str, expected: &[&str]| check(config("hosts: [a.test]", certificate), expected);
