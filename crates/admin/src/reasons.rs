@@ -32,7 +32,7 @@ const HELD: Duration = Duration::from_secs(1);
 pub struct Reason {
     /// `error` if requests or changes fail, or will unless something is done; else `warning`.
     pub severity: Severity,
-    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `fleet`, `service`, `route` or `rollout`.
+    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `order`, `fleet`, `service`, `route` or `rollout`.
     pub kind: String,
     /// The name of the service, the route or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +172,11 @@ pub(crate) fn of_report(report: &Report, revision: u64, is_draining: bool) -> Ve
     for stale in report.key_sets.values().filter_map(KeySetReport::stale) {
         add(Severity::Error, "key_set", stale);
     }
+    let failing = report.orders.values().filter_map(|order| {
+        let message = order.failing()?;
+        Some(reason(Severity::Error, "order", None, message))
+    });
+    let failing = bounded(failing.collect(), "certificates whose orders fail");
     if let Some(failed) = &report.failed_upgrade {
         add(
             Severity::Warning,
@@ -210,6 +215,7 @@ pub(crate) fn of_report(report: &Report, revision: u64, is_draining: bool) -> Ve
         ))
     });
     reasons.extend(bounded(suspected.collect(), "rollouts under suspicion"));
+    reasons.extend(failing);
     reasons
 }
 

@@ -32,6 +32,12 @@ pub struct Report {
     pub stale_files: Vec<String>,
     /// Key sets that are fetched, by URL.
     pub key_sets: BTreeMap<String, KeySetReport>,
+    /// Certificates that authorities issue, by an id that stays.
+    pub orders: BTreeMap<String, OrderReport>,
+    /// Orders of certificates so far that have succeeded.
+    pub orders_issued: u64,
+    /// Orders of certificates so far that have failed.
+    pub orders_failed: u64,
     /// Addresses of the listeners, by the text of their `bind`.
     pub listening: Vec<(String, String)>,
     /// Rollouts under way.
@@ -61,6 +67,44 @@ pub struct KeySetReport {
     pub fetches: u64,
     /// The number of fetches that failed.
     pub failures: u64,
+}
+
+/// A certificate that an authority issues to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderReport {
+    /// The hosts that it is for.
+    pub hosts: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// The state of its orders.
+    pub state: OrderState,
+    /// The end of the certificate in force, if one was issued.
+    #[schemars(with = "Option<String>")]
+    pub valid_until: Option<Timestamp>,
+    /// The time since when orders fail.
+    #[schemars(with = "Option<String>")]
+    pub failing_since: Option<Timestamp>,
+    /// The number of orders that have failed since then.
+    pub failures: u32,
+    /// The reason of the last one, in one sentence.
+    pub error: Option<String>,
+    /// The time of the next order.
+    #[schemars(with = "Option<String>")]
+    pub next: Option<Timestamp>,
+}
+
+/// The state of a certificate's orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// No order is due yet, or another instance orders.
+    Waiting,
+    /// An order is under way.
+    Ordering,
+    /// The certificate in force is valid, and renewed in time.
+    Valid,
+    /// The last order failed.
+    Failing,
 }
 
 /// A rollout under way.
@@ -99,6 +143,29 @@ impl KeySetReport {
                 self.url
             ),
         })
+    }
+}
+
+impl OrderReport {
+    /// The state of orders that fail, in a sentence.
+    pub fn failing(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        let hosts = self.hosts.join(", ");
+        let since = match self.failing_since {
+            Some(since) => format!(" since {since:.0}"),
+            None => String::new(),
+        };
+        let meanwhile = match self.valid_until {
+            Some(until) => format!("the present one is valid until {until:.0}"),
+            None => "there is none yet".to_owned(),
+        };
+        let next = match self.next {
+            Some(next) => format!("; the next order is at {next:.0}"),
+            None => String::new(),
+        };
+        Some(format!(
+            "orders of a certificate for {hosts} fail{since}: {error}; {meanwhile}{next}"
+        ))
     }
 }
 

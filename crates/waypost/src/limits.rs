@@ -227,6 +227,12 @@ pub(crate) fn of(plan: &Plan) -> Vec<Limit> {
         ("attempts for a notification", notifier::ATTEMPTS_MAX.to_string()),
         ("age of a notification", duration::format(notifier::AGE_MAX)),
     ];
+    #[cfg(feature = "acme")]
+    limits.extend(crate::acme::limits().into_iter().map(|(key, value)| Limit {
+        scope: "always".to_owned(),
+        key,
+        value,
+    }));
     limits.extend(calls.map(|(key, value)| Limit {
         scope: "always".to_owned(),
         key,

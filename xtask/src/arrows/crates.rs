@@ -137,7 +137,15 @@ const NOWHERE: [&str; 6] = [
 ];
 
 /// Crates allowed in several versions, with reasons.
-const TWICE: [(&str, &str); 3] = [
+const TWICE: [(&str, &str); 5] = [
+    (
+        "base64",
+        "the `pem` of instant-acme has the newer one; a table and its loops, without dependencies",
+    ),
+    (
+        "pem",
+        "instant-acme asks rcgen for it, and jsonwebtoken has the older one; three hundred lines that nothing here calls",
+    ),
     (
         "syn",
         "the macros of x509-parser are on version 2; they run when the binary is built, and are not in it",

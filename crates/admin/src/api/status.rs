@@ -11,7 +11,9 @@ use super::{App, Operation, json};
 use crate::fleet::{FleetStatus, FleetView};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason, Severity, Word};
-use crate::report::{FailedLoad, FailedUpgrade, KeySetReport, Pending, RolloutReport, StateReport};
+use crate::report::{
+    FailedLoad, FailedUpgrade, KeySetReport, OrderReport, Pending, RolloutReport, StateReport,
+};
 
 /// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +69,9 @@ pub struct Status {
     /// Key sets that are fetched.
     #[serde(default)]
     pub key_sets: Vec<KeySetReport>,
+    /// Certificates that authorities issue.
+    #[serde(default)]
+    pub orders: Vec<OrderReport>,
     /// The change that awaits confirmation.
     pub pending: Option<Pending>,
     /// True while another process is about to take over.
@@ -149,6 +154,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         ok: report.failed.is_none()
             && report.stale_files.is_empty()
             && report.key_sets.values().all(|keys| keys.error.is_none())
+            && report.orders.values().all(|order| order.error.is_none())
             && report.state.writable
             && report.state.damaged.is_empty()
             && report.state.troubles.is_empty()
@@ -172,6 +178,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         failed_load: report.failed,
         stale_files: report.stale_files,
         key_sets: report.key_sets.into_values().collect(),
+        orders: report.orders.into_values().collect(),
         pending: report.pending,
         upgrading: report.upgrading,
         failed_upgrade: report.failed_upgrade,

@@ -141,6 +141,17 @@ impl Mark {
                 service,
                 format!("{name}: {} new addresses, {} gone", added.len(), removed.len()),
             ),
+            EventKind::CertificateIssued { hosts, .. } => {
+                vec![mark(
+                    None,
+                    None,
+                    format!("a certificate was issued for {}", hosts.join(", ")),
+                )]
+            }
+            EventKind::CertificateFailed { hosts, why, .. } => {
+                let failed = format!("no certificate for {}: {why}", hosts.join(", "));
+                vec![mark(None, None, failed)]
+            }
             EventKind::FleetAway { why } => vec![mark(None, None, format!("etcd is away: {why}"))],
             EventKind::FleetBack => vec![mark(None, None, "etcd is back".to_owned())],
             EventKind::CanaryBegun {

@@ -149,6 +149,24 @@ pub enum EventKind {
         /// True if it was carried out; absent if others have changed the same since, so that it is not known.
         carried_out: Option<bool>,
     },
+    /// An authority has issued a certificate, which is in force within a second.
+    CertificateIssued {
+        /// The hosts that it is for.
+        hosts: Vec<String>,
+        /// Its end.
+        #[schemars(with = "String")]
+        until: Timestamp,
+    },
+    /// An order of a certificate has failed. The one before, or else a self-signed one, stays in force.
+    CertificateFailed {
+        /// The hosts that it is for.
+        hosts: Vec<String>,
+        /// The reason, in one sentence.
+        why: String,
+        /// The time of the next order.
+        #[schemars(with = "String")]
+        next: Timestamp,
+    },
     /// An endpoint was ejected after failures.
     EndpointEjected {
         /// The service.
@@ -253,6 +271,8 @@ impl EventKind {
             Self::CanaryPassed { .. } => "canary_passed",
             Self::CanaryTakenBack { .. } => "canary_taken_back",
             Self::FleetOutcome { .. } => "fleet_outcome",
+            Self::CertificateIssued { .. } => "certificate_issued",
+            Self::CertificateFailed { .. } => "certificate_failed",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",
             Self::PanicEntered { .. } => "panic_entered",

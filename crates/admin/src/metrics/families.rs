@@ -66,6 +66,7 @@ families! {
     FLEET_STORE_REVISION Gauge "waypost_fleet_store_revision" [] "The revision of the store of etcd up to which this instance knows changes.";
     FLEET_CANARY Gauge "waypost_fleet_canary" [] "1 while instances of the fleet try a config before all take it, else 0.";
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
+    ACME_ORDERS Counter "waypost_acme_orders" ["result"] "Orders of certificates by result: issued or failed.";
     KEY_SET_AGE Gauge "waypost_key_set_age_seconds" ["url"] "Seconds since a key set was last fetched; absent while it has never been.";
     KEY_SET_FETCHES Counter "waypost_key_set_fetches" ["url", "result"] "Fetches of a key set by result: succeeded or failed.";
     CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate expires; negative once it has expired. The label `certificate` is its file, or the first of its hosts if an authority issues it.";

@@ -66,6 +66,9 @@ fn process(state: &AppState, out: &mut Writer) {
     fleet(state.fleet().as_ref(), out);
     out.family(&families::STALE_FILES)
         .sample(&[], report.stale_files.len() as u64);
+    out.family(&families::ACME_ORDERS)
+        .sample(&[("result", "issued")], report.orders_issued)
+        .sample(&[("result", "failed")], report.orders_failed);
     key_sets(&report, out);
 }
 

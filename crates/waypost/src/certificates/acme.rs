@@ -331,7 +331,9 @@ mod tests {
         assert!(!world.certificates.poll());
         assert!(world.told().is_empty(), "once is enough");
 
-        world.issued.set(wanted.clone(), issued("a.test"));
+        world
+            .issued
+            .set(&wanted.directory, &wanted.hosts, issued("a.test"));
         assert!(world.certificates.poll());
         let now = world.read(&plan).unwrap();
         assert!(!now[0].is_self_signed());
@@ -343,14 +345,16 @@ mod tests {
             key: issued("a.test").key,
             ..issued("a.test")
         };
-        world.issued.set(wanted.clone(), broken);
+        world.issued.set(&wanted.directory, &wanted.hosts, broken);
         assert!(world.certificates.poll());
         assert!(Arc::ptr_eq(&now[0], &world.read(&plan).unwrap()[0]));
         let stale = world.certificates.stale();
         assert!(
             stale[0].starts_with("the certificate that was issued for `a.test`, `b.test` cannot be used:")
         );
-        world.issued.set(wanted, issued("a.test"));
+        world
+            .issued
+            .set(&wanted.directory, &wanted.hosts, issued("a.test"));
         assert!(!Arc::ptr_eq(&now[0], &world.read(&plan).unwrap()[0]));
         assert!(world.certificates.stale().is_empty());
         assert!(world.told().is_empty());

@@ -151,19 +151,11 @@ impl Certificates {
     }
 
     /// The certificates that authorities have issued. Those that are put in come into force at the next poll.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "orders, which are to come, put them in")
-    )]
     pub(crate) fn issued(&self) -> &Issued {
         &self.issued
     }
 
     /// The certificates that authorities issue for the active plan, each once, with what their files say.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "orders, which are to come, look at them")
-    )]
     pub(crate) fn acme(&self) -> &[(Arc<Acme>, AcmeFiles)] {
         self.watch.acme()
     }

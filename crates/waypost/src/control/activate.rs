@@ -185,6 +185,7 @@ impl Control {
         self.since = Timestamp::now();
         self.certificates.watch(checked.watch);
         self.report_certificates();
+        self.follow_orders();
         self.state.revisions.prune();
         let mut dials_dropped = revision.dials_dropped.clone();
         dials_dropped.extend(self.settle_dials(activation).await);

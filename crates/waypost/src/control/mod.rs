@@ -1,13 +1,14 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
 //! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`drain`]
-//! those of endpoints, [`rollout`] the dials that turn by themselves, [`shared`] what the other instances of a fleet want,
+//! those of endpoints, [`certificates`] renews files and orders, [`rollout`] the dials that turn by themselves, [`shared`] what the other instances of a fleet want,
 //! [`canary`] what some of them try first, and [`lead`] what only its leader does. Configs are activated by
 //! [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
 mod address;
 mod canary;
+mod certificates;
 mod change;
 mod dial;
 mod draft;
@@ -41,6 +42,7 @@ use waypost_proxy::gateway::Gateway;
 use waypost_proxy::gateway::inherited::Inherited;
 use waypost_upstream::notice::Notice;
 
+use crate::acme::Orders;
 use crate::background::Background;
 use crate::caller::Caller;
 use crate::certificates::Certificates;
@@ -48,6 +50,7 @@ use crate::check;
 use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
 use crate::control::address::{located, log_admin, open_admin};
+use crate::control::certificates::recall_orders;
 use crate::control::rollout::Rollouts;
 use crate::control::shared::Part;
 use crate::control::stored::{first_revision, log_state, revision_view};
@@ -105,6 +108,8 @@ pub(crate) struct Control {
     state_retry_at: Instant,
     certificates: Certificates,
     key_sets: KeySets,
+    /// Orders of the certificates that authorities issue.
+    orders: Orders,
     /// The next poll of certificate files.
     certificate_poll_at: Instant,
     background: Background,
@@ -207,6 +212,13 @@ impl Control {
         let admin = located(settings.admin.as_ref(), &source);
         let (server, no_server) = open_admin(admin.as_ref(), None, &mut inherited_admin, &shared)?;
         let generation = gateway.generation();
+        let orders = recall_orders(&source, &mut state, &certificates, &generation, &shared).await;
+        // What was issued before is in force from the first client on.
+        if !certificates.acme().is_empty() {
+            let files = certificates.renew(generation.plan(), &texts, &source);
+            generation.secure(files.materials);
+            certificates.watch(files.watch);
+        }
         generation.renumber(revision.number);
         state.dials.apply_to(&generation);
         health::restore(&generation, &handover.health, Instant::now());
@@ -250,6 +262,7 @@ impl Control {
             state_retry_at: Instant::now() + STATE_RETRY,
             certificates,
             key_sets,
+            orders,
             certificate_poll_at: Instant::now() + CERTIFICATE_POLL,
             background: Background::default(),
             rollouts: Rollouts::default(),
@@ -275,6 +288,7 @@ impl Control {
         control.obey().await;
         control.report_state();
         control.report_certificates();
+        control.follow_orders();
         // A predecessor's socket for another address is closed.
         control.inherited_admin = control.inherited_admin.take().filter(|admin| admin.is_managed);
         Ok((control, Inboxes { commands, steps }))
@@ -374,23 +388,7 @@ impl Control {
                 self.renew_certificates();
             }
         }
-    }
-
-    /// Reads the files that the config names again. Connections keep the certificates they began with.
-    fn renew_certificates(&mut self) {
-        let generation = self.gateway.generation();
-        let files = self
-            .certificates
-            .renew(generation.plan(), &self.active, &self.source);
-        generation.secure(files.materials);
-        self.certificates.watch(files.watch);
-        self.report_certificates();
-        for diagnostic in &files.diagnostics {
-            log::warn(&diagnostic.message);
-        }
-        if self.certificates.stale().is_empty() {
-            log::info(files.renewed.unwrap_or("the certificates were read again"));
-        }
+        self.allow_orders();
     }
 
     /// Carries out a command of the admin API.
@@ -449,6 +447,7 @@ impl Control {
                 drop(reply.send(done));
             }
             Command::Advance { seconds, now, reply } => {
+                self.orders.turn_test_clock(seconds, now);
                 self.turn_test_clock(seconds, now).await;
                 drop(reply.send(Ok(())));
             }

@@ -165,6 +165,7 @@ impl Control {
         };
         let health = health::known(&self.gateway.generation(), Instant::now());
         self.upgrades.is_frozen = true;
+        self.allow_orders();
         self.store_evidence().await;
         self.state.release();
         self.source.release();
@@ -187,6 +188,7 @@ impl Control {
                 log::warn(error);
             }
             self.report_state();
+            self.allow_orders();
         }
         let Some(running) = self.upgrades.running.take() else {
             return;

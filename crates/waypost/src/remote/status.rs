@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use waypost_admin::api::status::Status;
+use waypost_admin::report::{OrderReport, OrderState};
 use waypost_plan::duration;
 use waypost_rollout::words;
 
@@ -28,6 +29,24 @@ pub(crate) fn status(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcom
         }
     }
     Ok(if status.ok { Outcome::Good } else { Outcome::Bad })
+}
+
+fn of_order(order: &OrderReport) -> String {
+    if let Some(failing) = order.failing() {
+        return failing;
+    }
+    let hosts = order.hosts.join(", ");
+    let until = match order.valid_until {
+        Some(until) => format!("valid until {until:.0}"),
+        None => "not issued yet".to_owned(),
+    };
+    let next = match (order.state, order.next) {
+        (OrderState::Ordering, _) => ", being ordered".to_owned(),
+        (_, Some(next)) if order.valid_until.is_some() => format!(", renewed at {next:.0}"),
+        (_, Some(next)) => format!(", to be ordered at {next:.0}"),
+        (_, None) => String::new(),
+    };
+    format!("{hosts}: {until}{next}")
 }
 
 fn in_words(status: &Status) -> String {
@@ -138,6 +157,9 @@ fn in_words(status: &Status) -> String {
             },
         };
         line("keys", &text);
+    }
+    for order in &status.orders {
+        line("order", &of_order(order));
     }
     if let Some(fleet) = &status.fleet {
         let leader = match &fleet.leader {

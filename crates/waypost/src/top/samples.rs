@@ -46,6 +46,7 @@ pub(super) fn status() -> Status {
         failed_load: None,
         stale_files: Vec::new(),
         key_sets: Vec::new(),
+        orders: Vec::new(),
         pending: None,
         upgrading: false,
         failed_upgrade: None,

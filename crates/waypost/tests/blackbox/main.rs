@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 mod access_log;
+#[cfg(feature = "acme")]
+mod acme;
 mod admin;
 mod auth;
 mod balance;

@@ -1,0 +1,504 @@
+//! The task of one certificate: it orders it, and orders it again before it ends.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use waypost_acme::account::{Account, Authority, Binding, Opened, Window};
+use waypost_acme::certificate::{self, CertificateId, Validity};
+use waypost_acme::failure::Failure;
+use waypost_acme::order::Order;
+use waypost_acme::schedule;
+use waypost_acme::way::Way;
+use waypost_admin::events::EventKind;
+use waypost_admin::report::{OrderReport, OrderState};
+use waypost_admin::state::AppState;
+use waypost_plan::acme::Acme;
+use waypost_proxy::challenges::Challenge;
+use waypost_tls::identity::Identity;
+use waypost_tls::request::certificate_request;
+
+use super::clock::Clock;
+use super::issued::Issued;
+use super::name::{AccountName, CertificateName};
+use super::pace::Pace;
+use super::record::{Failed, OrdersRecord, PairRecord, StoreError};
+use super::store::Store;
+use crate::certificates::acme_files::AcmeFiles;
+use crate::log;
+
+/// The timeout of an order, from the account to the certificate.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// The wait after a failure of the store, in seconds.
+const AGAIN: i64 = 60;
+
+/// The things that all tasks share.
+pub(super) struct Common {
+    pub(super) store: Store,
+    pub(super) issued: Issued,
+    pub(super) shared: Arc<AppState>,
+    pub(super) clock: Clock,
+    /// True while this process is the one that orders.
+    pub(super) is_allowed: watch::Receiver<bool>,
+    /// True if a listener answers in clear text.
+    pub(super) has_clear_listener: AtomicBool,
+    pub(super) pace: Mutex<Pace>,
+    /// The orders that may be under way.
+    pub(super) slots: Semaphore,
+    /// A lock for each account, so that it is created once.
+    pub(super) accounts: Mutex<BTreeMap<AccountName, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Common {
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports nothing of a certificate any more.
+    pub(super) fn forget(&self, name: &CertificateName) {
+        let name = name.to_string();
+        self.shared
+            .update_report(|report| drop(report.orders.remove(&name)));
+    }
+
+    fn account_lock(&self, name: &AccountName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(name.clone()).or_default())
+    }
+}
+
+/// The task of one certificate.
+pub(super) struct Task {
+    name: CertificateName,
+    account: AccountName,
+    acme: Arc<Acme>,
+    files: AcmeFiles,
+    common: Arc<Common>,
+    orders: OrdersRecord,
+    current: Option<Current>,
+    /// A certificate that could not be kept, and the time of the next try.
+    unkept: Option<(PairRecord, i64)>,
+    /// Chance, which stays the same for a certificate.
+    roll: f64,
+}
+
+/// The certificate in force.
+struct Current {
+    validity: Validity,
+    id: Option<CertificateId>,
+    /// The time in which the authority suggests to renew it.
+    window: Option<Window>,
+    /// The time to ask for that, in seconds since 1970.
+    ask_at: i64,
+}
+
+/// A certificate that was issued, as it came.
+struct New {
+    pair: PairRecord,
+    identity: Identity,
+}
+
+impl Task {
+    pub(super) fn new(name: CertificateName, acme: Arc<Acme>, files: AcmeFiles, common: Arc<Common>) -> Self {
+        Self {
+            name,
+            account: AccountName::of(&acme),
+            acme,
+            files,
+            common,
+            orders: OrdersRecord::default(),
+            current: None,
+            unkept: None,
+            roll: roll(),
+        }
+    }
+
+    /// Reports the certificate, unless it is reported already.
+    pub(super) fn announce(&self) {
+        let report = self.standing(OrderState::Waiting, None);
+        let name = self.name.to_string();
+        self.common.shared.update_report(|all| {
+            all.orders.entry(name).or_insert(report);
+        });
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut is_allowed = self.common.is_allowed.clone();
+        loop {
+            if !*is_allowed.borrow() {
+                self.report(OrderState::Waiting, None);
+            }
+            // The sender lives as long as the task.
+            if is_allowed.wait_for(|allowed| *allowed).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = self.keep_valid() => {}
+                _ = is_allowed.wait_for(|allowed| !allowed) => {}
+            }
+            // They are those of the process that orders now.
+            self.orders = OrdersRecord::default();
+        }
+    }
+
+    /// Keeps a valid certificate, for as long as this process may order.
+    async fn keep_valid(&mut self) {
+        while let Err(error) = self.recall().await {
+            self.orders.error = Some(error.to_string());
+            self.orders.failing_since.get_or_insert(self.common.clock.now());
+            let again = self.common.clock.seconds() + AGAIN;
+            self.report(OrderState::Failing, Some(again));
+            log::warn(format_args!(
+                "no certificate is ordered for {}: {error}",
+                self.hosts()
+            ));
+            self.common.clock.sleep_until(again).await;
+        }
+        loop {
+            let due = self.due();
+            self.report(self.state(), Some(due));
+            let now = self.common.clock.seconds();
+            let ask_at = self.current.as_ref().map_or(i64::MAX, |current| current.ask_at);
+            let keep_at = self.unkept.as_ref().map_or(i64::MAX, |(_, at)| *at);
+            if due <= now {
+                self.order().await;
+            } else if keep_at <= now {
+                if let Some((pair, _)) = self.unkept.clone() {
+                    self.keep(pair).await;
+                }
+            } else if ask_at <= now {
+                self.ask().await;
+            } else {
+                self.common.clock.sleep_until(due.min(ask_at).min(keep_at)).await;
+            }
+        }
+    }
+
+    /// Takes over what the store knows.
+    async fn recall(&mut self) -> Result<(), StoreError> {
+        let record = self.common.store.certificate(&self.name).await?;
+        self.orders = record.orders;
+        let Some(pair) = record.pair else {
+            self.current = None;
+            return Ok(());
+        };
+        let identity = pair.identity().map_err(|error| StoreError(error.to_string()))?;
+        self.set_current(&identity);
+        self.put_in_force(&pair);
+        Ok(())
+    }
+
+    fn set_current(&mut self, identity: &Identity) {
+        self.roll = roll();
+        self.current = Some(Current {
+            validity: Validity::of(identity),
+            id: CertificateId::of(identity),
+            window: None,
+            ask_at: self.common.clock.seconds(),
+        });
+    }
+
+    /// The time of the next order, in seconds since 1970.
+    fn due(&self) -> i64 {
+        let validity = self.current.as_ref().map(|current| current.validity);
+        let window = self.current.as_ref().and_then(|current| current.window);
+        schedule::due(validity, window, &self.orders.attempts(), self.roll)
+    }
+
+    /// Orders the certificate, once no other order for one of its hosts is near.
+    async fn order(&mut self) {
+        let common = Arc::clone(&self.common);
+        let _slot = loop {
+            // It is never closed.
+            let slot = common.slots.acquire().await;
+            let begun = common.pace().begin(&self.acme.hosts, common.clock.seconds());
+            match begun {
+                Ok(()) => break slot,
+                Err(until) => {
+                    drop(slot);
+                    common.clock.sleep_until(until).await;
+                }
+            }
+        };
+        self.orders.begin(&self.acme.hosts, common.clock.now());
+        self.report(OrderState::Ordering, None);
+        let ordered = match common.store.save_orders(&self.name, &self.orders).await {
+            // After a restart, it would be forgotten that there was one.
+            Err(error) => Err(Failed::new(error)),
+            Ok(()) => match timeout(TIMEOUT, self.attempt()).await {
+                Ok(ordered) => ordered,
+                Err(_) => Err(Failed::new(format_args!(
+                    "it is not complete within {} min",
+                    TIMEOUT.as_secs() / 60
+                ))),
+            },
+        };
+        match ordered {
+            Ok(new) => self.succeed(new).await,
+            Err(failed) => self.fail(&failed).await,
+        }
+    }
+
+    /// One order, from the account to a certificate that can be served.
+    async fn attempt(&self) -> Result<New, Failed> {
+        let acme = &self.acme;
+        let (account, order) = self.begin().await?;
+        let challenges = order.answers().iter().map(|answer| Challenge {
+            host: answer.host.as_str().into(),
+            token: answer.token.as_str().into(),
+            key_authorization: answer.key_authorization.as_str().into(),
+        });
+        let published = self.common.store.publish(&self.name, challenges.collect()).await;
+        let published = published.map_err(Failed::new)?;
+        let requested = certificate_request(&acme.hosts).map_err(Failed::new)?;
+        let chain = order.complete(&requested.csr_der).await?;
+        drop((published, account));
+        let now = self.common.clock.now();
+        let checked = certificate::check(chain.as_bytes(), requested.key_pem.as_bytes(), &acme.hosts, now);
+        let identity = checked.map_err(|error| {
+            Failed::new(format_args!(
+                "the certificate that the authority issued cannot be used: {error}"
+            ))
+        })?;
+        Ok(New {
+            pair: PairRecord::new(acme, chain, requested.key_pem),
+            identity,
+        })
+    }
+
+    /// Begins an order, with a new account if the authority does not know the present one any more.
+    async fn begin(&self) -> Result<(Account, Order), Failed> {
+        let known = self
+            .common
+            .store
+            .account(&self.account)
+            .await
+            .map_err(Failed::new)?;
+        match self.begin_without(None).await {
+            Err(Either::Authority(failure)) if known.is_some() && failure.is_account_gone() => {
+                log::warn(format_args!(
+                    "{} does not know the account of this gateway any more: a new one is created",
+                    self.acme.directory
+                ));
+                Ok(self.begin_without(known.as_deref()).await?)
+            }
+            begun => Ok(begun?),
+        }
+    }
+
+    async fn begin_without(&self, gone: Option<&str>) -> Result<(Account, Order), Either> {
+        let account = self.open(gone).await?;
+        let possible = match self.common.has_clear_listener.load(Ordering::Relaxed) {
+            true => &[Way::TlsAlpn, Way::Http][..],
+            false => &[Way::TlsAlpn],
+        };
+        let ways = Way::preferred(possible, self.orders.failed_way());
+        // Only an authority that names times of renewal wants to know.
+        let replaces = self.current.as_ref().filter(|current| current.window.is_some());
+        let replaces = replaces.and_then(|current| current.id.as_ref());
+        let order = account.begin(&self.acme.hosts, &ways, replaces).await?;
+        Ok((account, order))
+    }
+
+    /// Opens the account that is kept, unless that is `gone`, or else creates one and keeps it.
+    async fn open(&self, gone: Option<&str>) -> Result<Account, Either> {
+        let acme = &self.acme;
+        let binding = acme.eab.as_ref().zip(self.files.eab_key.as_deref());
+        let authority = Authority {
+            directory: &acme.directory,
+            roots: self.files.ca.as_deref(),
+            contact: acme.email.as_deref(),
+            binding: binding.map(|(eab, key)| Binding { kid: &eab.kid, key }),
+        };
+        let lock = self.common.account_lock(&self.account);
+        // The order of another certificate may create it just now.
+        let _locked = lock.lock().await;
+        let kept = self.common.store.account(&self.account).await?;
+        let kept = kept.filter(|kept| gone != Some(kept.as_str()));
+        let Opened { account, keep } = Account::open(&authority, kept.as_deref()).await?;
+        if let Some(text) = keep {
+            self.common.store.save_account(&self.account, &text).await?;
+        }
+        Ok(account)
+    }
+
+    async fn succeed(&mut self, new: New) {
+        let New { pair, identity } = new;
+        self.orders.succeeded();
+        // It is kept before it is in force; the orders are not needed to serve it.
+        self.keep(pair.clone()).await;
+        let _ = self.common.store.save_orders(&self.name, &self.orders).await;
+        self.set_current(&identity);
+        self.put_in_force(&pair);
+        let until = Timestamp::from_second(identity.not_after()).unwrap_or(Timestamp::MAX);
+        self.common
+            .shared
+            .update_report(|report| report.orders_issued += 1);
+        self.report(self.state(), Some(self.due()));
+        log::info(format_args!(
+            "a certificate was issued for {}: it is valid until {until:.0}",
+            self.hosts()
+        ));
+        self.common.shared.events.publish(EventKind::CertificateIssued {
+            hosts: self.host_list(),
+            until,
+        });
+    }
+
+    /// Keeps a certificate. One that cannot be kept is in force all the same, and tried again.
+    async fn keep(&mut self, pair: PairRecord) {
+        match self.common.store.save_issued(&self.name, &pair).await {
+            Ok(()) => {
+                if self.unkept.take().is_some() {
+                    self.orders.error = None;
+                    self.orders.failing_since = None;
+                }
+            }
+            Err(error) => {
+                let error = format!("it is issued, but would be lost with this process: {error}");
+                log::warn(format_args!("the certificate for {}: {error}", self.hosts()));
+                self.orders.error = Some(error);
+                self.orders.failing_since.get_or_insert(self.common.clock.now());
+                self.unkept = Some((pair, self.common.clock.seconds() + AGAIN));
+            }
+        }
+    }
+
+    fn put_in_force(&self, pair: &PairRecord) {
+        self.common.issued.set(&pair.directory, &pair.hosts, pair.pair());
+    }
+
+    async fn fail(&mut self, failed: &Failed) {
+        self.orders.failed(self.common.clock.now(), failed);
+        // One that cannot be written is the reason already, or fails the next order.
+        let _ = self.common.store.save_orders(&self.name, &self.orders).await;
+        let due = self.due();
+        let next = Timestamp::from_second(due).unwrap_or(Timestamp::MAX);
+        self.common
+            .shared
+            .update_report(|report| report.orders_failed += 1);
+        self.report(OrderState::Failing, Some(due));
+        log::warn(format_args!(
+            "no certificate for {}: {}; the next order is at {next:.0}",
+            self.hosts(),
+            failed.why
+        ));
+        self.common.shared.events.publish(EventKind::CertificateFailed {
+            hosts: self.host_list(),
+            why: failed.why.clone(),
+            next,
+        });
+    }
+
+    /// Asks the authority when to renew the certificate.
+    async fn ask(&mut self) {
+        let asked = self.renewal_info().await;
+        let now = self.common.clock.seconds();
+        let Some(current) = &mut self.current else { return };
+        match asked {
+            Some((window, again)) => {
+                current.ask_at = now + schedule::ask_again(again);
+                current.window = Some(window);
+            }
+            None => current.ask_at = now + schedule::ASK_FAILED,
+        }
+    }
+
+    async fn renewal_info(&self) -> Option<(Window, Duration)> {
+        let id = self.current.as_ref()?.id.as_ref()?;
+        // An account is created for an order only.
+        self.common.store.account(&self.account).await.ok()??;
+        let account = self.open(None).await.ok()?;
+        account.renewal(id).await.ok()?
+    }
+
+    fn state(&self) -> OrderState {
+        match (&self.orders.error, &self.current) {
+            (Some(_), _) => OrderState::Failing,
+            (None, Some(_)) => OrderState::Valid,
+            (None, None) => OrderState::Waiting,
+        }
+    }
+
+    fn report(&self, state: OrderState, next: Option<i64>) {
+        let (name, report) = (self.name.to_string(), self.standing(state, next));
+        self.common
+            .shared
+            .update_report(|all| drop(all.orders.insert(name, report)));
+    }
+
+    fn standing(&self, state: OrderState, next: Option<i64>) -> OrderReport {
+        let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        OrderReport {
+            hosts: self.host_list(),
+            directory: self.acme.directory.to_string(),
+            state,
+            valid_until: self
+                .current
+                .as_ref()
+                .map(|current| time(current.validity.not_after)),
+            failing_since: self.orders.failing_since,
+            failures: self.orders.failures,
+            error: self.orders.error.clone(),
+            next: next.filter(|&next| next != i64::MIN).map(time),
+        }
+    }
+
+    fn host_list(&self) -> Vec<String> {
+        self.acme.hosts.iter().map(ToString::to_string).collect()
+    }
+
+    fn hosts(&self) -> String {
+        self.acme.hosts.join(", ")
+    }
+}
+
+/// A failure of the authority's, or of the store's.
+enum Either {
+    Authority(Failure),
+    Store(StoreError),
+}
+
+impl From<Failure> for Either {
+    fn from(failure: Failure) -> Self {
+        Self::Authority(failure)
+    }
+}
+
+impl From<StoreError> for Either {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self {
+            why: failure.to_string(),
+            retry_after: failure.retry_after,
+            way: failure.failed_way(),
+        }
+    }
+}
+
+impl From<Either> for Failed {
+    fn from(either: Either) -> Self {
+        match either {
+            Either::Authority(failure) => failure.into(),
+            Either::Store(error) => Self::new(error),
+        }
+    }
+}
+
+/// A number by chance, at least 0 and less than 1.
+fn roll() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness, the times are the earliest.
+    let _ = aws_lc_rs::rand::SecureRandom::fill(&SystemRandom::new(), &mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}
