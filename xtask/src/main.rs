@@ -25,8 +25,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS…]             all tests; ARGS are passed to `cargo test`
-  system                   tests against prometheus, curl, openssl, nghttp2, grpcio, etcd and others, and on a full disk; needs
-                           their packages, and root
+  system                   tests against prometheus, curl, openssl, nghttp2, grpcio, etcd, pebble and others, and on a full disk;
+                           needs their packages, and root
   lint                     rustfmt, clippy and rustdoc, warnings denied
   arrows                   dependency rules of crates and modules
   words                    forbidden text, retired names, mannered prose

@@ -16,7 +16,7 @@ const PACKAGES: [&str; 2] = ["grpcio", "websockets"];
 const IDENTITY: &str = "crates/waypost/tests/peers/identity";
 
 /// The test programs.
-const PROGRAMS: [&str; 4] = ["system", "protocols", "identity", "etcd"];
+const PROGRAMS: [&str; 5] = ["system", "protocols", "identity", "etcd", "acme"];
 
 /// Tests of fleets at the same time, which wait for the end of leases for the most part.
 const FLEETS: &str = "4";
