@@ -14,7 +14,7 @@ etcdctl user grant-role waypost waypost
 # there are refused, dials, drains and rollouts are not.
 etcdctl role add waypost-instance
 etcdctl role grant-permission waypost-instance --prefix=true read /waypost/prod/
-for folder in texts revisions dials endpoints rollouts instances leader; do
+for folder in texts revisions dials endpoints rollouts certificates instances leader; do
     etcdctl role grant-permission waypost-instance --prefix=true readwrite "/waypost/prod/$folder/"
 done
 etcdctl user add "waypost-instance:$INSTANCE_PASSWORD"

@@ -23,6 +23,8 @@ pub struct Local {
     pub tls: TlsFiles,
     /// The file with the user at etcd.
     pub user: Option<Mention>,
+    /// The file with the key that certificates are sealed with.
+    pub certificates_key: Option<Mention>,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,
 }
@@ -55,6 +57,10 @@ pub fn read(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Option<Res
             .files
             .user
             .map(|user| user.placed(&|span| span.place(&files))),
+        certificates_key: lowered
+            .files
+            .certificates_key
+            .map(|key| key.placed(&|span| span.place(&files))),
         warnings: problems.into_diagnostics(),
     }))
 }

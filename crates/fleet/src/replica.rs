@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use crate::config::{Config, TEXTS_MAX, Texts, digest};
 use crate::key::{ConfigName, Key, Prefix, is_instance};
+use crate::record::Record;
 use crate::record::canary::CanaryRecord;
-use crate::record::{Record, RecordError};
 use crate::store::{Change, Entry, StoreRevision};
 use crate::text::{Parts, Stored, TEXT_BYTES_MAX, TextError};
 use crate::view::{EndpointName, Kept, NUMBER_MAX, Shelf, Trouble, View};
 
 /// The most keys astray that are named.
 const ASTRAY_MAX: usize = 20;
-
-/// The largest sealed certificate in bytes.
-const CERTIFICATE_BYTES_MAX: usize = 1 << 20;
 
 /// A replica of the fleet's keys. It is fed with readings of all keys, and with changes in their order; each revision of
 /// the store as a whole.
@@ -183,7 +180,7 @@ impl Replica {
         }
         for (name, kept) in &*view.certificates {
             let key = Key::Certificate(name.to_string());
-            entries.push(entry(&key, kept.value.to_vec(), kept.modified));
+            entries.push(entry(&key, kept.value.to_value(), kept.modified));
         }
         entries
     }
@@ -258,17 +255,7 @@ impl Replica {
                 }
                 Err(error) => Err(error.to_string()),
             },
-            Key::Certificate(name) => match entry.value.len() <= CERTIFICATE_BYTES_MAX {
-                true => {
-                    let kept = Kept {
-                        value: entry.value.as_slice().into(),
-                        modified,
-                    };
-                    Arc::make_mut(&mut view.certificates).insert(Arc::from(&**name), kept);
-                    Ok(())
-                }
-                false => Err(RecordError::TooLarge(entry.value.len()).to_string()),
-            },
+            Key::Certificate(name) => put(&mut view.certificates, Arc::from(&**name), entry),
             Key::Sweep => {
                 view.swept = modified;
                 Ok(())

@@ -7,6 +7,7 @@ use crate::config::{Config, Texts, digest};
 use crate::key::{ConfigName, Folder, Key, Prefix};
 use crate::plain::{plain, plain_bytes};
 use crate::record::canary::CanaryRecord;
+use crate::record::certificate::CertificateRecord;
 use crate::record::dial::DialRecord;
 use crate::record::drain::DrainRecord;
 use crate::record::instance::InstanceRecord;
@@ -146,7 +147,7 @@ pub struct View {
     /// Its texts, while it is under way.
     pub canary_config: Option<Arc<Config>>,
     /// Sealed certificates by name.
-    pub certificates: Shelf<Arc<str>, [u8]>,
+    pub certificates: Shelf<Arc<str>, CertificateRecord>,
     /// Parts of large texts.
     pub parts: Shelf<(Digest, u32), [u8]>,
     /// When texts were swept last.
@@ -325,6 +326,7 @@ impl View {
         any(&self.revisions, write)
             || any(&self.drains, write)
             || any(&self.rollouts, write)
+            || any(&self.certificates, write)
             || self.dials.values().any(|dial| dial.value.has(write))
             || canary.is_some_and(|canary| canary.value.id == *write || canary.value.write() == Some(write))
     }

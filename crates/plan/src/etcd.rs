@@ -20,6 +20,8 @@ pub struct EtcdSource {
     pub tls: Option<EtcdTls>,
     /// The file with `NAME:PASSWORD` of the user.
     pub user_file: Option<Box<str>>,
+    /// The file with the key that certificates are sealed with.
+    pub certificates_key: Option<Box<str>>,
 }
 
 /// TLS towards etcd. Paths are as configured.

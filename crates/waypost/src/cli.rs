@@ -429,6 +429,9 @@ pub(crate) struct EtcdArgs {
     /// File with one line `NAME:PASSWORD`, the user at etcd.
     #[arg(long, value_name = "FILE")]
     pub(crate) user_file: Option<PathBuf>,
+    /// File with the key that certificates of `acme` are sealed with in etcd: 32 bytes in base64.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificates_key: Option<PathBuf>,
 }
 
 impl EtcdArgs {
@@ -439,8 +442,10 @@ impl EtcdArgs {
             cert,
             key,
             user_file,
+            certificates_key,
         } = self;
-        [ca, cert, key, user_file].into_iter().any(Option::is_some)
+        let all = [ca, cert, key, user_file, certificates_key];
+        all.into_iter().any(Option::is_some)
     }
 }
 

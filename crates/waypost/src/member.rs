@@ -159,7 +159,13 @@ fn connect(origin: &EtcdOrigin, state: &Path, arrival: Arrival) -> anyhow::Resul
     let prefix = prefix
         .parse()
         .with_context(|| format!("`{prefix}` is not a prefix"))?;
-    Ok(Fleet::connect(prefix, origin.options()?, state, arrival))
+    Ok(Fleet::connect(
+        prefix,
+        origin.options()?,
+        origin.seal()?,
+        state,
+        arrival,
+    ))
 }
 
 #[cfg(not(feature = "etcd"))]

@@ -68,8 +68,8 @@ impl Origin {
     pub(crate) fn named(config: &Path, etcd: &EtcdArgs) -> Result<Self, OriginError> {
         let Some((scheme, rest)) = url(config) else {
             if etcd.is_given() {
-                let message = "`--ca`, `--cert`, `--key` and `--user-file` go with a URL `etcd://HOST:PORT/PREFIX`; a file that \
-                               leads to etcd has them under `source`";
+                let message = "`--ca`, `--cert`, `--key`, `--user-file` and `--certificates-key` go with a URL \
+                               `etcd://HOST:PORT/PREFIX`; a file that leads to etcd has them under `source`";
                 return Err(anyhow!(message).into());
             }
             return Self::at(config);
@@ -82,8 +82,10 @@ impl Origin {
             cert,
             key,
             user_file,
+            certificates_key,
         } = etcd;
-        let [ca, cert, key, user_file] = [ca, cert, key, user_file].map(|path| name_of(path.as_deref()));
+        let files = [ca, cert, key, user_file, certificates_key];
+        let [ca, cert, key, user_file, certificates_key] = files.map(|path| name_of(path.as_deref()));
         let (ca, certificate) = (ca?, cert?.zip(key?));
         let has_files = ca.is_some() || certificate.is_some();
         let tls = has_files.then(|| EtcdTls {
@@ -96,6 +98,7 @@ impl Origin {
                 prefix,
                 tls,
                 user_file: user_file?,
+                certificates_key: certificates_key?,
             },
             local: None,
             settings: Settings::default(),
@@ -228,9 +231,26 @@ mod options {
     use waypost_tls::identity::Identity;
 
     use super::{EtcdOrigin, user_of};
+    use crate::fleet::seal::{self, Seal};
     use crate::source::disk::material;
 
     impl EtcdOrigin {
+        /// The key that certificates are sealed with, if there is one.
+        ///
+        /// # Errors
+        /// The file cannot be read, or has none.
+        pub(crate) fn seal(&self) -> anyhow::Result<Option<Seal>> {
+            let name = self.source.certificates_key.as_deref();
+            let seal = name.map(|name| {
+                let path = self.locate(name);
+                let (_, text) = material::read(&self.directory, name, material::FILE_BYTES_MAX);
+                let text = text.with_context(|| format!("`{}` cannot be read", path.display()))?;
+                Seal::read(&text)
+                    .with_context(|| format!("`{}` cannot be used; hint: {}", path.display(), seal::HELP))
+            });
+            seal.transpose()
+        }
+
         /// The options of a client, with what its files say now.
         ///
         /// # Errors

@@ -20,7 +20,7 @@ keys! {
     }
 
     /// An etcd, and the prefix there.
-    Etcd, "an `etcd`", later ["certificates_key"] {
+    Etcd, "an `etcd`" {
         /// Members of the cluster: host and port, or a URL with `http` or `https`.
         ///
         /// The first that answers is used as long as it does. The default port is 2379.
@@ -33,6 +33,11 @@ keys! {
         ///
         /// A relative path is relative to the directory of this file, or to the working directory if there is no such file.
         user_file: Text = Optional, "/etc/waypost/etcd-user";
+        /// File with the key that certificates of `acme` are sealed with in etcd: 32 random bytes in base64, on one line. All
+        /// instances have the same.
+        ///
+        /// A relative path is as that of `user_file`. `openssl rand -base64 32` makes one.
+        certificates_key: Text = Optional, "/etc/waypost/certificates-key";
     }
 
     /// TLS to etcd. Relative paths are relative to the directory of this file, or to the working directory if there is no such

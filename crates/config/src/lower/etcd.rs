@@ -20,6 +20,7 @@ use crate::values::Text;
 pub(crate) struct EtcdFiles<P> {
     pub(crate) tls: TlsFiles<P>,
     pub(crate) user: Option<Mention<P>>,
+    pub(crate) certificates_key: Option<Mention<P>>,
 }
 
 /// Lowers an etcd; `None` if it is invalid, which is reported.
@@ -70,6 +71,11 @@ pub(super) fn of(written: &Etcd, problems: &mut Problems) -> (Option<EtcdSource>
         .and_then(|file| mention(file, problems));
     let user_file = user.as_ref().map(|user| user.path.clone());
     files.user = user;
+    files.certificates_key = written
+        .certificates_key
+        .as_ref()
+        .and_then(|file| mention(file, problems));
+    let certificates_key = files.certificates_key.as_ref().map(|key| key.path.clone());
     let source = endpoints
         .zip(prefix)
         .map(|(endpoints, prefix)| EtcdSource {
@@ -77,6 +83,7 @@ pub(super) fn of(written: &Etcd, problems: &mut Problems) -> (Option<EtcdSource>
             prefix,
             tls,
             user_file,
+            certificates_key,
         })
         .filter(|source| !source.endpoints.is_empty());
     (source, files)

@@ -62,11 +62,12 @@ fn the_place_of_the_config_is_read() {
         prefix,
         tls,
         user_file,
+        certificates_key,
     } = local.source;
     let endpoints: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
     assert_eq!(endpoints, ["10.0.0.1:2379", "10.0.0.2:2379"]);
     assert_eq!(prefix.as_str(), "/waypost/prod");
-    assert_eq!((tls, user_file), (None, None));
+    assert_eq!((tls, user_file, certificates_key), (None, None, None));
 
     let local = read(
         "source:
@@ -75,6 +76,7 @@ fn the_place_of_the_config_is_read() {
     prefix: /waypost/${PORT}
     tls: { ca: ca.pem, cert: me.pem, key: me.key }
     user_file: user
+    certificates_key: seal
 admin: { bind: 127.0.0.1:0 }
 workers: 2
 access_log: stdout
@@ -91,6 +93,8 @@ x-note: 1
     assert_eq!((&*certificate.cert, &*certificate.key), ("me.pem", "me.key"));
     assert_eq!(local.source.user_file.as_deref(), Some("user"));
     assert_eq!(local.user.unwrap().place.line, 6);
+    assert_eq!(local.source.certificates_key.as_deref(), Some("seal"));
+    assert_eq!(local.certificates_key.unwrap().place.line, 7);
     assert_eq!(local.tls.ca.unwrap().place.line, 5);
     assert_eq!(local.settings.state.path.as_deref(), Some("/var/lib/waypost"));
     assert_eq!(local.settings.workers.map(std::num::NonZero::get), Some(2));
@@ -163,8 +167,8 @@ fn wrong_places_are_refused() {
         &["1:54 conflicting-keys every endpoint says `http`"],
     );
     etcd(
-        "endpoints: [a], prefix: /a, certificates_key: k",
-        &["1:47 unknown-key is not supported by this version"],
+        "endpoints: [a], prefix: /a, certificates_key: \"\"",
+        &["1:65 bad-value is not a path"],
     );
     etcd("endpoints: [a], prefix: /a, user_file: []", &["1:58 wrong-type"]);
 }

@@ -107,8 +107,8 @@ pub struct State {
     pub drains: BTreeMap<EndpointName, Option<DrainRecord>>,
     /// By route. They need a fence.
     pub rollouts: BTreeMap<String, Option<Value>>,
-    /// Sealed, by name. They need a fence.
-    pub certificates: BTreeMap<String, Option<Vec<u8>>>,
+    /// By name, sealed, as base64. They need a fence.
+    pub certificates: BTreeMap<String, Option<String>>,
     /// The right of the leader. Where it is given, nothing of this happens once another one leads.
     pub fence: Option<Fence>,
     /// True if nothing of this happens once the config is another one: a user has seen it.

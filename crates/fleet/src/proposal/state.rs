@@ -2,6 +2,7 @@
 
 use crate::key::{Folder, Key};
 use crate::proposal::{Plan, PlanError, State};
+use crate::record::certificate::CertificateRecord;
 use crate::record::rollout::RolloutRecord;
 use crate::store::OPERATIONS_MAX;
 
@@ -73,10 +74,25 @@ impl Plan<'_> {
             }
         }
         for (name, sealed) in state.certificates {
-            if state.fence.is_none() {
+            let Some(fence) = &state.fence else {
+                return Err(PlanError::NotLeader);
+            };
+            let known = self.view.certificates.get(&*name);
+            if known.is_some_and(|known| known.value.fence > fence.created) {
                 return Err(PlanError::NotLeader);
             }
-            self.write(&Key::Certificate(name), sealed);
+            let key = Key::Certificate(name);
+            match sealed {
+                Some(sealed) => {
+                    let record = CertificateRecord {
+                        fence: fence.created,
+                        write: Some(write.clone()),
+                        sealed,
+                    };
+                    self.record(&key, &record)?;
+                }
+                None => self.write(&key, None),
+            }
         }
         Ok(())
     }

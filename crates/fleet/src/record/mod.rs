@@ -4,6 +4,7 @@
 //! no sense is refused with a reason: what lies in a store may have been put there by anyone.
 
 pub mod canary;
+pub mod certificate;
 pub mod dial;
 pub mod drain;
 pub mod instance;

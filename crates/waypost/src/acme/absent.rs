@@ -1,5 +1,6 @@
 //! Certificates without the feature `acme`: none is ordered, and the status says so.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use waypost_admin::report::{OrderReport, OrderState};
 use waypost_admin::state::AppState;
 use waypost_plan::Plan;
 use waypost_plan::acme::Acme;
-use waypost_proxy::challenges::Challenges;
+use waypost_proxy::challenges::{Challenge, Challenges};
 
 use super::issued::Issued;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::checksummed::Damaged;
+use crate::fleet::{Fleet, Secret};
 
 /// A store with nothing in it.
 #[derive(Debug)]
@@ -23,10 +25,16 @@ impl Store {
         Self
     }
 
-    #[expect(non_snake_case, reason = "it is a variant with the feature")]
-    pub(crate) fn None(_: &'static str) -> Self {
+    pub(crate) fn in_fleet(_: Arc<Fleet>) -> Self {
         Self
     }
+}
+
+/// The things that an instance of a fleet takes over: none.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) challenges: Vec<Challenge>,
+    pub(crate) troubles: Vec<String>,
 }
 
 /// Orders that are not made.
@@ -60,6 +68,10 @@ impl Orders {
         });
         let reports = reports.collect();
         self.shared.update_report(|report| report.orders = reports);
+    }
+
+    pub(crate) fn take_over(&self, _: &BTreeMap<String, Secret>) -> Taken {
+        Taken::default()
     }
 
     pub(crate) fn allow(&self, _: bool) {}

@@ -20,14 +20,18 @@ mod pace;
 #[cfg(feature = "acme")]
 mod record;
 #[cfg(feature = "acme")]
+mod sealed;
+#[cfg(feature = "acme")]
 mod store;
 #[cfg(feature = "acme")]
 mod task;
 
 #[cfg(not(feature = "acme"))]
-pub(crate) use self::absent::{Orders, Store};
+pub(crate) use self::absent::{Orders, Store, Taken};
 #[cfg(feature = "acme")]
 pub(crate) use self::orders::Orders;
+#[cfg(feature = "acme")]
+pub(crate) use self::sealed::Taken;
 #[cfg(feature = "acme")]
 pub(crate) use self::store::Store;
 

@@ -16,10 +16,12 @@ use super::clock::{Clock, Hands};
 use super::issued::Issued;
 use super::name::{AccountName, CertificateName};
 use super::record::PairRecord;
+use super::sealed::{self, Taken};
 use super::store::Store;
 use super::task::{Common, Task};
 use crate::certificates::acme_files::AcmeFiles;
 use crate::checksummed::Damaged;
+use crate::fleet::Secret;
 
 /// The orders under way at once; further ones wait.
 pub(crate) const AT_ONCE_MAX: usize = 8;
@@ -81,8 +83,16 @@ impl Orders {
         stored.damaged
     }
 
+    /// Takes over what the leader of a fleet has ordered.
+    pub(crate) fn take_over(&self, secrets: &BTreeMap<String, Secret>) -> Taken {
+        let mut taken = Taken::default();
+        let stored = sealed::stored(secrets, &mut taken);
+        self.serve(&stored.pairs);
+        taken
+    }
+
     /// Serves certificates that were issued, by orders of before or of another process.
-    pub(crate) fn serve(&self, pairs: &[PairRecord]) {
+    fn serve(&self, pairs: &[PairRecord]) {
         for pair in pairs {
             self.common.issued.set(&pair.directory, &pair.hosts, pair.pair());
         }

@@ -12,20 +12,23 @@ use super::name::{AccountName, CertificateName};
 use super::record::{
     OrdersRecord, PairRecord, Record, StoreError, Stored, account_name, orders_name, pair_name, parse,
 };
+use super::sealed::{self, Sealed};
+use crate::fleet::Fleet;
 
 /// A store. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
     /// The directory of the state.
     Disk(Arc<Disk>),
-    /// There is none, for this reason, so that nothing is ordered.
-    None(&'static str),
+    /// The etcd of a fleet.
+    Sealed(Arc<Sealed>),
 }
 
 /// Challenges that are answered, until this is dropped.
 #[derive(Debug)]
 pub(crate) enum Published {
     Disk(#[expect(dead_code, reason = "it withdraws them when it is dropped")] disk::Published),
+    Sealed(#[expect(dead_code, reason = "it withdraws them when it is dropped")] sealed::Published),
 }
 
 impl Store {
@@ -34,11 +37,16 @@ impl Store {
         Self::Disk(Arc::new(Disk::new(state, challenges)))
     }
 
+    /// The store of a fleet.
+    pub(crate) fn in_fleet(fleet: Arc<Fleet>) -> Self {
+        Self::Sealed(Arc::new(Sealed::new(fleet)))
+    }
+
     /// Reads all certificates. Damaged files are set aside if this process `owns` the state.
     pub(crate) async fn load(&self, owns: bool) -> Stored {
         match self {
             Self::Disk(disk) => disk.load(owns).await,
-            Self::None(_) => Stored::default(),
+            Self::Sealed(sealed) => sealed.load(),
         }
     }
 
@@ -84,14 +92,14 @@ impl Store {
     ) -> Result<Published, StoreError> {
         match self {
             Self::Disk(disk) => Ok(Published::Disk(disk.publish(name, challenges))),
-            Self::None(why) => Err(StoreError((*why).to_owned())),
+            Self::Sealed(sealed) => sealed.publish(name, challenges).await.map(Published::Sealed),
         }
     }
 
     async fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
         let body = match self {
             Self::Disk(disk) => disk.read(name).await?,
-            Self::None(why) => return Err(StoreError((*why).to_owned())),
+            Self::Sealed(sealed) => sealed.read(name)?,
         };
         let parsed = body.map(|body| parse(&body)).transpose();
         parsed.map_err(|error| StoreError(format!("`{name}` cannot be read: {error}")))
@@ -102,7 +110,7 @@ impl Store {
         let body = body.map_err(|error| StoreError(format!("`{name}` cannot be written: {error}")))?;
         match self {
             Self::Disk(disk) => disk.write(name, body).await,
-            Self::None(why) => Err(StoreError((*why).to_owned())),
+            Self::Sealed(sealed) => sealed.write(name, body).await,
         }
     }
 }

@@ -17,12 +17,16 @@ use waypost_tls::placeholder;
 use super::acme_files::AcmeFiles;
 use super::read::{Reading, unreadable};
 use crate::acme::issued::IssuedPair;
+use crate::source::shared::Shared;
 
 /// Base64url, with or without padding: authorities show it both ways.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+/// The help where a fleet has no key that seals certificates.
+const NO_SEAL: &str = "name the file of the key as `certificates_key` beside the endpoints of etcd, or by `--certificates-key`; \
+                       `openssl rand -base64 32` makes one for all instances";
 /// The help for the key of an external account that is refused.
 const EAB_KEY: &str = "it has the key of the account as the authority gave it, in base64url";
 
@@ -64,6 +68,7 @@ impl KnownAcme {
 impl Reading<'_> {
     /// The certificate that was issued, or else a self-signed one.
     pub(super) fn acme(&mut self, acme: &Arc<Acme>, named: &TlsFiles) -> Option<Arc<Identity>> {
+        self.certificates_key(acme, named);
         if let Some(files) = self.acme_files(acme, named) {
             self.watch.add_acme(acme, files);
         }
@@ -71,6 +76,21 @@ impl Reading<'_> {
             Some(identity) => Some(identity),
             None => self.placeholder(acme, named),
         }
+    }
+
+    /// Refuses to order without the key that a fleet seals certificates with.
+    fn certificates_key(&mut self, acme: &Acme, named: &TlsFiles) {
+        let has_key = |shared: &Shared| shared.fleet().has_seal();
+        if self.source.shared().is_none_or(has_key) {
+            return;
+        }
+        let hosts = acme.hosts.join("`, `");
+        let message = format!(
+            "certificates such as that for `{hosts}` lie in etcd, sealed with a key that this instance does not have"
+        );
+        let places = named.acme.iter().map(|mention| mention.place.clone());
+        let places = self.or_anywhere(places.collect());
+        self.fail(places, Code::BadKeyFile, &message, NO_SEAL);
     }
 
     /// Reads files without making a TLS configuration of them.

@@ -4,7 +4,7 @@
 //! They are read with the config, and again when they change. If a good version is followed by a bad one, the good one
 //! stays in use, so that a half-written file or a failed renewal refuses no client.
 
-mod acme;
+pub(crate) mod acme;
 pub(crate) mod acme_files;
 mod auth;
 mod check;

@@ -14,6 +14,7 @@ use waypost_plan::etcd::EtcdEndpoint;
 use super::{Files, Options, shown};
 use crate::certificates::Certificates;
 use crate::cli::Format;
+use crate::fleet::seal::{self, Seal};
 use crate::origin::user_of;
 use crate::output::{self, count};
 use crate::source::Source;
@@ -95,6 +96,20 @@ fn in_files(local: &Local, texts: &Texts, source: &Source) -> Vec<Diagnostic> {
             let message = format!("`{}` cannot be used: {problem}", user.path);
             let mut refused = diagnostic(code, user.place.clone(), message);
             refused.help = Some(USER.to_owned());
+            found.push(refused);
+        }
+    }
+    if let Some(key) = &local.certificates_key {
+        let problem = match source.read_material(&key.path).1 {
+            Ok(text) => Seal::read(&text)
+                .err()
+                .map(|error| (Code::BadKeyFile, error.to_string())),
+            Err(error) => Some((Code::UnreadableFile, error.to_string())),
+        };
+        if let Some((code, problem)) = problem {
+            let message = format!("`{}` cannot be used: {problem}", key.path);
+            let mut refused = diagnostic(code, key.place.clone(), message);
+            refused.help = Some(seal::HELP.to_owned());
             found.push(refused);
         }
     }

@@ -7,7 +7,7 @@ use waypost_proxy::generation::Generation;
 
 use super::Control;
 use super::stored::log_damaged;
-use crate::acme::{Orders, Store};
+use crate::acme::{Orders, Store, Taken};
 use crate::certificates::Certificates;
 use crate::log;
 use crate::source::Source;
@@ -41,7 +41,30 @@ impl Control {
 
     /// Orders as long as this process has the state, or leads the fleet.
     pub(super) fn allow_orders(&self) {
-        self.orders.allow(self.state.is_claimed() && !self.is_frozen());
+        self.orders.allow(self.is_in_charge() && !self.is_frozen());
+    }
+
+    /// Serves what the leader of the fleet has ordered, and answers the challenges of its orders, if they are other ones.
+    pub(super) fn take_orders(&mut self) {
+        let (Some(shared), Some(part)) = (self.state.shared(), &mut self.part) else {
+            return;
+        };
+        let ordered = &shared.obeyed().certificates;
+        if Arc::ptr_eq(&part.ordered, ordered) {
+            return;
+        }
+        part.ordered = Arc::clone(ordered);
+        let opened = shared.fleet.open(shared.obeyed());
+        let Taken {
+            challenges,
+            mut troubles,
+        } = self.orders.take_over(&opened.secrets);
+        self.gateway.generation().challenges().set(challenges);
+        troubles.extend(opened.troubles);
+        for trouble in troubles.iter().filter(|trouble| !part.unopened.contains(trouble)) {
+            log::warn(trouble);
+        }
+        part.unopened = troubles;
     }
 }
 
@@ -55,7 +78,7 @@ pub(super) async fn recall_orders(
 ) -> Orders {
     let store = match source {
         Source::Disk(_) => Store::on_disk(state.directory(), Arc::clone(generation.challenges())),
-        Source::Fleet(_) => Store::None("in a fleet, certificates are not ordered; name files instead"),
+        Source::Fleet(shared) => Store::in_fleet(Arc::clone(shared.fleet())),
     };
     let orders = Orders::new(store, certificates.issued().clone(), Arc::clone(shared));
     let damaged = orders.recall(state.is_claimed()).await;

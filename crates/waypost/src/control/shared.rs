@@ -14,7 +14,9 @@ use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_fleet::pace::BackOff;
+use waypost_fleet::record::certificate::CertificateRecord;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
+use waypost_fleet::view::Shelf;
 use waypost_proxy::generation::Generation;
 
 use super::Control;
@@ -63,6 +65,10 @@ pub(super) struct Part {
     pub(super) canaries: Canaries,
     /// The config that cannot be obeyed here for now.
     pub(super) again: Again,
+    /// The certificates in etcd that were looked at last.
+    pub(super) ordered: Shelf<Arc<str>, CertificateRecord>,
+    /// The ones among them that are of no use here, in a sentence each.
+    pub(super) unopened: Vec<String>,
     /// The waits before a revision that was refused is made.
     pub(super) note_again: BackOff,
     /// The fixed point of these waits.
@@ -79,6 +85,8 @@ impl Part {
             patience_ends: None,
             canaries: Canaries::default(),
             again: Again::default(),
+            ordered: Arc::default(),
+            unopened: Vec::new(),
             note_again: BackOff::up_to(NOTE_WAIT_MAX),
             began: Instant::now(),
         }
@@ -116,6 +124,7 @@ impl Control {
         self.take_config().await;
         self.take_dials(before.is_some());
         self.share_rates(live);
+        self.take_orders();
         if let Some(before) = &before {
             self.tell_turns(before);
         }
@@ -376,7 +385,14 @@ impl Control {
             canary: Some(id),
             why: "its process was started anew".to_owned(),
         });
-        let errors: Vec<InstanceErrorRecord> = errors.chain(of_former).collect();
+        let unopened = self.part.iter().flat_map(|part| &part.unopened);
+        // What cannot be opened here can at those with the right key.
+        let unopened = unopened.take(1).map(|why| InstanceErrorRecord {
+            revision: None,
+            canary: None,
+            why: why.chars().take(WHY_CHARS_MAX).collect(),
+        });
+        let errors: Vec<InstanceErrorRecord> = errors.chain(of_former).chain(unopened).collect();
         let is_tried = trying.is_some() && errors.is_empty();
         shared.fleet.report(InstanceRecord {
             admin: self.reachable_at(),

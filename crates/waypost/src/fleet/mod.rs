@@ -4,15 +4,21 @@
 //! decides about the gateway. Without the feature `etcd` there is no fleet, and the type has no value.
 
 #![cfg_attr(
-    not(feature = "etcd"),
-    allow(dead_code, reason = "without a fleet, nothing makes these values")
+    not(all(feature = "etcd", feature = "acme")),
+    allow(
+        dead_code,
+        reason = "without a fleet, nothing makes these values, and without orders, no secrets"
+    )
 )]
 
 #[cfg(not(feature = "etcd"))]
 mod absent;
 #[cfg(feature = "etcd")]
 mod link;
+pub(crate) mod seal;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +100,26 @@ pub(crate) enum Arrival {
     Own,
     /// It takes over from the process with this number, in an upgrade.
     Upgrade { from: u32 },
+}
+
+/// Something secret that the leader has ordered for all instances.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) Vec<u8>);
+
+// It stays out of logs.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+/// All that was ordered, as far as this instance can open it.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// By name.
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// The reasons why others cannot be opened, in a sentence each.
+    pub(crate) troubles: Vec<String>,
 }
 
 /// A change that was made.

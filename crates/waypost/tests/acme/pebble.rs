@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::relay::Relay;
+use super::relay::Relay;
 use crate::support::dns::{Kind, NameServer, Reply, addresses};
 use crate::support::gateway::{Gateway, Lines};
 use crate::support::tls::{Authority, TlsClient, Trusting};

@@ -40,6 +40,10 @@ pub(crate) struct Start<'a> {
     pub(crate) environment: &'a [(&'a str, &'a str)],
     /// It speaks with etcd without relays.
     pub(crate) is_direct: bool,
+    /// Files beside its local file, by name.
+    pub(crate) files: &'a [(&'a str, &'a str)],
+    /// The file among them with the key that certificates are sealed with.
+    pub(crate) certificates_key: Option<&'a str>,
 }
 
 impl Instance {
@@ -61,8 +65,15 @@ impl Instance {
         if let Some(user) = &cluster.user {
             fs::write(directory.path().join("user"), format!("{user}\n")).unwrap();
         }
+        for (name, text) in start.files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        let seal = start
+            .certificates_key
+            .map(|file| format!(", certificates_key: {file}"));
+        let seal = seal.unwrap_or_default();
         let local = format!(
-            "source: {{ etcd: {{ endpoints: [\"{}\"], prefix: {PREFIX}{user} }} }}\n\
+            "source: {{ etcd: {{ endpoints: [\"{}\"], prefix: {PREFIX}{user}{seal} }} }}\n\
              admin: {{ bind: 127.0.0.1:0 }}\nstate: state\nworkers: 1\nlisteners: [{{ bind: 127.0.0.1:0 }}]\n",
             endpoints.join("\", \"")
         );

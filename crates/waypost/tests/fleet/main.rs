@@ -8,7 +8,9 @@
 #[expect(dead_code, reason = "shared with the black-box suite")]
 mod support;
 
+mod authority;
 mod broken;
+mod certificates;
 mod changes;
 mod clocks;
 mod cluster;

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod canary;
+mod certificates;
 mod hostile;
 mod sweep;
 mod together;

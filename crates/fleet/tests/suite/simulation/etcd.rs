@@ -24,6 +24,8 @@ pub(crate) struct Rules {
     pub(crate) drained: BTreeSet<String>,
     /// The step of the rollout.
     pub(crate) step: u64,
+    /// The number of the order that the certificate is of.
+    pub(crate) order: u64,
 }
 
 /// The store, with all that it ever said.
@@ -136,12 +138,13 @@ impl Etcd {
                         .push(format!("{name} is of other texts than the config"));
                 }
             }
-            if *name == key("rollouts/r") {
-                self.rollout_steps += 1;
+            let is_rollout = *name == key("rollouts/r");
+            self.rollout_steps += u64::from(is_rollout);
+            if is_rollout || name.starts_with(&key("certificates/")) {
                 let value: Value = serde_json::from_slice(value).unwrap();
                 if value["fence"].as_i64() != first_candidate {
                     self.broken.push(format!(
-                        "rollout written with fence {}, and the leader's is {first_candidate:?}",
+                        "{name} written with fence {}, and the leader's is {first_candidate:?}",
                         value["fence"]
                     ));
                 }
@@ -173,11 +176,13 @@ impl Etcd {
                 ));
             }
         }
-        if after.step != before.step && after.step != before.step + 1 {
-            wrong(format!(
-                "step {} of the rollout follows {}",
-                after.step, before.step
-            ));
+        for (what, is, was) in [
+            ("step of the rollout", after.step, before.step),
+            ("order of the certificate", after.order, before.order),
+        ] {
+            if is != was && is != was + 1 {
+                wrong(format!("the {what} {is} follows {was}"));
+            }
         }
     }
 
@@ -235,6 +240,10 @@ impl Etcd {
                 .rollouts
                 .get("r")
                 .map_or(0, |rollout| rollout.value.state["step"].as_u64().unwrap()),
+            order: view
+                .certificates
+                .get("account")
+                .map_or(0, |certificate| certificate.value.sealed.parse().unwrap()),
         };
         if found != *expected {
             self.broken.push(format!(
@@ -303,6 +312,10 @@ impl Etcd {
                     (Some(("rollouts", _)), Some(value)) => {
                         let value: Value = serde_json::from_slice(value).unwrap();
                         rules.step = value["state"]["step"].as_u64().unwrap();
+                    }
+                    (Some(("certificates", _)), Some(value)) => {
+                        let value: Value = serde_json::from_slice(value).unwrap();
+                        rules.order = value["sealed"].as_str().unwrap().parse().unwrap();
                     }
                     _ => {}
                 }

@@ -470,6 +470,16 @@ impl Gateway {
             }),
             now,
         );
+        let certificate = view.certificates.get("account");
+        let order = certificate.map_or(0, |known| known.value.sealed.parse::<u64>().unwrap());
+        self.propose(
+            Intent::State(State {
+                certificates: [("account".to_owned(), Some((order + 1).to_string()))].into(),
+                fence: Some(fence.clone()),
+                ..State::default()
+            }),
+            now,
+        );
         let write = self.write_id();
         if let Some(sweep) = self
             .sweeper

@@ -123,6 +123,7 @@ impl Shared {
     pub(super) fn troubles(&self, picture: &Picture) -> Vec<String> {
         let view = &picture.view;
         let mut troubles = self.presence.borrow().troubles.clone();
+        troubles.extend(lock(&self.unopened).iter().cloned());
         let senseless = view.troubles();
         troubles.extend(senseless.map(|trouble| format!("`{}`: {}", trouble.key, trouble.why)));
         if picture.known == Known::Read && view.config_keys.is_empty() {

@@ -1,12 +1,13 @@
 //! The fleet in etcd: what the tasks share, and the handle.
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
-//! [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost, [`sweep`]
+//! [`certificates`] seals and opens what the leader orders, [`counts`] asks the other instances what they have counted, [`ledger`] keeps figures of those that may be lost, [`sweep`]
 //! deletes what is old or has ended, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without
 //! etcd, [`look`] and [`canary`] make the picture that the admin API shows.
 
 mod cache;
 mod canary;
+mod certificates;
 mod counts;
 mod follow;
 mod identity;
@@ -48,6 +49,7 @@ use waypost_fleet::view::View;
 
 use self::look::Settling;
 use self::presence::Presence;
+use super::seal::Seal;
 use super::{Arrival, Availability, CountsWanted, Known, Round, Served};
 use crate::log;
 
@@ -86,6 +88,10 @@ struct Shared {
     prefix: Prefix,
     /// The id of this instance. It is another one once a second process has the same.
     id: Mutex<Arc<str>>,
+    /// The key that certificates are sealed with.
+    seal: Option<Seal>,
+    /// Things under `certificates/` that it does not open, in a sentence each.
+    unopened: Mutex<Vec<String>>,
     /// The state directory, while it keeps the id.
     keeps_id: Mutex<Option<PathBuf>>,
     /// The lock of the id, once the process that had it is none of the fleet.
@@ -144,8 +150,14 @@ impl Drop for Fleet {
 
 impl Fleet {
     /// A fleet under `prefix`. A task begins to read it, and nothing is waited for. `state` is the directory that keeps what the
-    /// fleet was last. Until [`Fleet::enter`], this instance is none of it, and nothing is kept.
-    pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path, arrival: Arrival) -> Self {
+    /// fleet was last, and `seal` seals certificates. Until [`Fleet::enter`], this instance is none of it, and nothing is kept.
+    pub(crate) fn connect(
+        prefix: Prefix,
+        options: Options,
+        seal: Option<Seal>,
+        state: &Path,
+        arrival: Arrival,
+    ) -> Self {
         let identity = identity::Identity::of(state, arrival);
         let kept = cache::read(&prefix, state);
         let (mut replica, known) = match kept.replica {
@@ -162,6 +174,8 @@ impl Fleet {
             client: Client::new(options),
             prefix,
             id: Mutex::new(identity.id.as_str().into()),
+            seal,
+            unopened: Mutex::default(),
             keeps_id: Mutex::new(identity.lock.is_some().then(|| state.to_owned())),
             inherited: Mutex::default(),
             picture: watch::Sender::new(Picture {

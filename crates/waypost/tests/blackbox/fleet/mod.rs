@@ -4,6 +4,7 @@
 
 mod away;
 mod canary;
+mod certificates;
 mod changes;
 mod figures;
 mod hostile;

@@ -272,9 +272,10 @@ impl Writer {
             let key = Key::Rollout(route.to_string());
             items.push(item(&key, here(rollout), rollout.modified));
         }
-        for (name, sealed) in &*view.certificates {
+        // Sealed, as etcd has them.
+        for (name, certificate) in &*view.certificates {
             let key = Key::Certificate(name.to_string());
-            items.push(item(&key, Value::Here(sealed.value.to_vec()), sealed.modified));
+            items.push(item(&key, here(certificate), certificate.modified));
         }
         for (number, digest, modified) in self.put_revisions(view)? {
             items.push(item(&Key::Revision(number), Value::Apart(digest), modified));

@@ -1,5 +1,7 @@
 //! The handle against an etcd in memory.
 
+mod certificates;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +53,8 @@ impl Bench {
     fn arriving(&self, state: &str, arrival: Arrival) -> Fleet {
         let prefix: Prefix = "/waypost/prod".parse().unwrap();
         let state = self.directory.path().join(state);
-        let fleet = Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state, arrival);
+        let options = Options::new(self.etcd.endpoints());
+        let fleet = Fleet::connect(prefix, options, None, &state, arrival);
         fleet.enter();
         fleet
     }
@@ -349,7 +352,7 @@ async fn the_oldest_candidate_leads_until_its_lease_ends() {
     until(&second, "alone", |fleet| fleet.view().instances.len() == 1).await;
     // What the former leader still wants to write does not happen.
     let stale = Intent::State(State {
-        certificates: [("account".to_owned(), Some(b"x".to_vec()))].into(),
+        certificates: [("account".to_owned(), Some("eA==".to_owned()))].into(),
         fence: Some(fence),
         ..State::default()
     });
@@ -398,7 +401,7 @@ async fn give_way_to_a_copy(bench: &Bench, first: Fleet) -> Arc<str> {
 
 /// Waits until no process has the id of a state directory.
 async fn until_free(state: &Path) {
-    while super::identity::lock(state).is_none() {
+    while crate::fleet::link::identity::lock(state).is_none() {
         tokio::task::yield_now().await;
     }
 }
@@ -438,7 +441,7 @@ async fn who_shares_a_state_directory_keeps_the_fleet_in_it_once_the_other_one_i
     let bench = Bench::new(1).await;
     bench.put("config/main.yaml", "one").await;
     let state = bench.directory.path().join("a");
-    let lock = super::identity::lock(&state).unwrap();
+    let lock = crate::fleet::link::identity::lock(&state).unwrap();
     let fleet = bench.fleet("a");
     let mut kept = fleet.shared.kept.subscribe();
     fleet.ready(PATIENCE).await;
@@ -547,11 +550,11 @@ async fn a_proposal_whose_time_is_over_is_not_made() {
     let write = WriteId::new("w1").unwrap();
     let (shared, view) = (&fleet.shared, fleet.view());
     let now = tokio::time::Instant::now();
-    let late = super::propose::propose(shared, Arc::clone(&view), &dial(3), &write, now).await;
+    let late = crate::fleet::link::propose::propose(shared, Arc::clone(&view), &dial(3), &write, now).await;
     assert!(matches!(late, Err(ProposeError::Away(_))), "{late:?}");
     let written = bench.client.get("/waypost/prod/dials/users").await.unwrap();
     assert_eq!(written, None);
-    let proposed = super::propose::propose(shared, view, &dial(3), &write, now + PATIENCE).await;
+    let proposed = crate::fleet::link::propose::propose(shared, view, &dial(3), &write, now + PATIENCE).await;
     assert_eq!(live(&proposed.unwrap().view), Some(3));
 }
 

@@ -1,0 +1,8 @@
+//! Pebble, as the tests of orders have it.
+
+#[path = "../acme/pebble.rs"]
+#[expect(dead_code, reason = "shared with the tests of orders")]
+pub(crate) mod pebble;
+#[path = "../acme/relay.rs"]
+#[expect(dead_code, reason = "shared with the tests of orders")]
+pub(crate) mod relay;
