@@ -54,6 +54,7 @@
  * @property {{ message: string } | null} failed_upgrade
  * @property {StateReport} state
  * @property {FleetStatus | null} [fleet]
+ * @property {OrderReport[]} [orders] of certificates that authorities issue
  * @property {number} access_log_lost
  */
 
@@ -70,6 +71,7 @@
  */
 
 /** @typedef {{ route: string, canary: string, step: number, steps: number, share: number, evidence: number, paused: boolean, [key: string]: unknown }} RolloutReport */
+/** @typedef {{ hosts: string[], directory: string, state: "waiting" | "ordering" | "valid" | "failing", error: string | null, next: string | null }} OrderReport */
 /** @typedef {{ directory: string, writable: boolean, troubles: string[], damaged: { file: string, now: string, why: string }[] }} StateReport */
 
 /**

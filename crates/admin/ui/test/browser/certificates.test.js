@@ -105,7 +105,7 @@ test("a certificate that is renewed is no reason any more", async () => {
   await close(page);
 });
 
-test("a certificate that is still to be issued stands in front and says so", async () => {
+test("a certificate that is still to be issued stands in front and tells how its order comes along", async () => {
   // An authority that never answers.
   const authority = createServer();
   await new Promise((resolve) => { authority.listen(0, "127.0.0.1", () => resolve(undefined)); });
@@ -121,7 +121,8 @@ routes:
 `, { files: { "a.crt": cert, "a.key": key } });
   const page = await open(browser);
   await page.goto(waiting.admin);
-  assert.deepEqual(await rows(page), [["new.test", "not issued yet"], ["later.test", "90 days"]]);
+  await panel(page).getByText("being ordered").waitFor();
+  assert.deepEqual(await rows(page), [["new.test", "being ordered"], ["later.test", "90 days"]]);
   await page.getByRole("region", { name: "Health" }).getByText("a self-signed certificate is served for new.test").waitFor();
   await accessible(page);
   await close(page);

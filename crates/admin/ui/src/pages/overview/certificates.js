@@ -1,8 +1,10 @@
 // Certificates, the one that ends first in front.
 
 import { html } from "../../html.js";
-import { usePoll } from "../../api/poll.js";
-import { counted, cut } from "../../model/format.js";
+import { known, usePoll } from "../../api/poll.js";
+import { isPlaceholder, orderOf, standing } from "../../model/certificates.js";
+import { cut } from "../../model/format.js";
+import { useHealth } from "../../state/health.js";
 import { Badge } from "../../view/badge.js";
 import { Empty } from "../../view/empty.js";
 import { Panel } from "../../view/panel.js";
@@ -11,20 +13,18 @@ import { Time } from "../../view/time.js";
 
 /** @typedef {import("../../api/types.js").CertificateView} CertificateView */
 
+/** Milliseconds between two looks. */
 const INTERVAL = 60_000;
-/** Days before the end from which it is a grave reason of the health. */
-const LATE = 1;
+/** The same while there is one that is still to be issued. */
+const INTERVAL_SHORT = 3000;
+const PATH = "/api/v1/certificates";
 const SHOWN = 6;
-
-/** True if it stands in for one that an authority is still to issue. @param {CertificateView} row */
-const isPlaceholder = (row) => row.self_signed && row.directory !== undefined;
 
 /** @param {{ row: CertificateView }} props */
 function Left({ row }) {
-  if (isPlaceholder(row)) return html`<${Badge} tone="warn">not issued yet<//>`;
-  const { days, ends_soon } = row;
-  const tone = !ends_soon ? "good" : days < LATE ? "bad" : "warn";
-  return html`<${Badge} tone=${tone}>${days < 0 ? "ended" : days < 1 ? "< 1 day" : counted(days, "day")}<//>`;
+  const orders = useHealth().status?.orders ?? [];
+  const { tone, text, title } = standing(row, orderOf(row, orders));
+  return html`<${Badge} tone=${tone} title=${title}>${text}<//>`;
 }
 
 /** @type {import("../../view/table.js").Column<CertificateView>[]} */
@@ -36,7 +36,9 @@ const COLUMNS = [
 ];
 
 export function Certificates() {
-  const polled = /** @type {import("../../api/poll.js").Polled<CertificateView[]>} */ (usePoll("/api/v1/certificates", INTERVAL));
+  const last = /** @type {CertificateView[]} */ (known(PATH) ?? []);
+  const interval = last.some(isPlaceholder) ? INTERVAL_SHORT : INTERVAL;
+  const polled = /** @type {import("../../api/poll.js").Polled<CertificateView[]>} */ (usePoll(PATH, interval));
   const all = polled.data ?? [];
   const empty = html`<${Empty} title="No certificates">A listener with <code>tls</code> brings its certificates here, with the days that they have left.<//>`;
   return html`<${Panel} title="Certificates by their end" polled=${polled} lines=${3} isEmpty=${all.length === 0} empty=${empty}
