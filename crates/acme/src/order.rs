@@ -61,7 +61,7 @@ impl Account {
             .collect();
         let mut inner = match self.new_order(&identifiers, replaces).await {
             // It may have been replaced already, or be one that the authority does not know.
-            Err(error) if replaces.is_some() && !is_limited(&error) => {
+            Err(error) if replaces.is_some() && is_about_the_order(&error) => {
                 self.new_order(&identifiers, None).await
             }
             begun => begun,
@@ -147,7 +147,11 @@ impl Order {
                 Err(Error::Api(problem)) => {
                     let refusal = Refusal::of(&problem);
                     return Err(Failure {
-                        why: Why::Unproven { host, way, refusal },
+                        why: Why::Unproven {
+                            host: shown(&host),
+                            way,
+                            refusal,
+                        },
                         retry_after: client.take_asked(),
                     });
                 }
@@ -175,6 +179,7 @@ impl Order {
                 Some((way, Refusal::of(problem)))
             });
             if let Some((way, refusal)) = failed {
+                let host = shown(&host);
                 return Some(Why::Unproven { host, way, refusal });
             }
         }
@@ -245,12 +250,11 @@ fn patience(timeout: Duration) -> RetryPolicy {
         .timeout(timeout)
 }
 
-fn is_limited(error: &Error) -> bool {
+/// Returns true if the authority may take the order otherwise: it has refused this one, and not for having had too many.
+fn is_about_the_order(error: &Error) -> bool {
     let Error::Api(problem) = error else { return false };
-    problem
-        .r#type
-        .as_deref()
-        .is_some_and(|kind| kind.ends_with(":rateLimited"))
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    !kind.ends_with(":rateLimited") && !kind.ends_with(":accountDoesNotExist")
 }
 
 /// RFC 8555 §8.1: a token is base64url without padding.
@@ -291,13 +295,13 @@ mod tests {
     }
 
     #[test]
-    fn only_limits_keep_an_order_from_being_tried_without_its_predecessor() {
+    fn order_is_tried_without_its_predecessor_if_it_was_refused_for_it() {
         let error = |kind: &str| {
             let json = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}"}}"#);
             Error::Api(serde_json::from_str(&json).unwrap())
         };
-        assert!(is_limited(&error("rateLimited")));
-        assert!(!is_limited(&error("alreadyReplaced")));
-        assert!(!is_limited(&Error::Str("x")));
+        assert!(!is_about_the_order(&error("rateLimited")));
+        assert!(is_about_the_order(&error("alreadyReplaced")));
+        assert!(!is_about_the_order(&Error::Str("x")));
     }
 }

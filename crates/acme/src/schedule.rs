@@ -12,7 +12,7 @@ pub const BACKOFF_MAX: i64 = 24 * 60 * 60;
 /// The shortest time after which the authority is asked again when to renew, in seconds (RFC 9773 §4.3.2).
 const ASK_MIN: i64 = 60;
 /// The longest.
-const ASK_MAX: i64 = 24 * 60 * 60;
+pub const ASK_MAX: i64 = 24 * 60 * 60;
 /// The time after which it is asked again if it did not answer.
 pub const ASK_FAILED: i64 = 6 * 60 * 60;
 
@@ -46,6 +46,19 @@ impl Attempts {
         self.closed_until = None;
     }
 
+    /// The same at this time. A start in the future is of a clock that was set back, and says nothing.
+    #[must_use]
+    pub fn at(self, now: i64) -> Self {
+        match self.last {
+            Some(last) if last > now.saturating_add(BACKOFF_MAX) => Self {
+                last: None,
+                closed_until: None,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// The time from which the next order is allowed.
     fn allowed_at(&self, roll: f64) -> i64 {
         let wait = match self.failures {
@@ -61,7 +74,13 @@ impl Attempts {
 /// renewed, by the authority's `window` if it named one.
 pub fn due(validity: Option<Validity>, window: Option<Window>, attempts: &Attempts, roll: f64) -> i64 {
     let wanted = validity.map_or(i64::MIN, |validity| renewal(validity, window, roll));
-    wanted.max(attempts.allowed_at(roll))
+    // A certificate that is to be renewed as soon as it comes is the clock's fault, or the authority's.
+    let rest = match (validity, attempts.failures) {
+        (Some(validity), 0) => (validity.seconds() / 20).min(BACKOFF_MAX),
+        _ => 0,
+    };
+    let rested = attempts.last.map_or(i64::MIN, |last| last.saturating_add(rest));
+    wanted.max(rested).max(attempts.allowed_at(roll))
 }
 
 /// The time at which to renew a certificate: past two thirds of its life, and before a day or a tenth of it is left.
@@ -105,6 +124,23 @@ mod tests {
     };
     /// The greatest roll.
     const ALL: f64 = 1.0 - f64::EPSILON;
+
+    #[test]
+    fn an_order_that_succeeded_is_followed_by_a_rest_and_one_of_the_future_by_none() {
+        // The clock is far ahead: the certificate is to be renewed as soon as it comes.
+        let now = 1089 * DAY;
+        let mut attempts = Attempts::default();
+        attempts.begin(now);
+        attempts.succeeded();
+        assert_eq!(due(Some(VALIDITY), None, &attempts, 0.0), now + DAY);
+        attempts.failed(now, Some(Duration::from_secs(3600)));
+        assert_eq!(attempts.at(now), attempts);
+        assert_eq!(due(Some(VALIDITY), None, &attempts, 0.0), now + 3600);
+        // It was set back since.
+        let back = attempts.at(1000 * DAY);
+        assert_eq!((back.last, back.closed_until, back.failures), (None, None, 1));
+        assert_eq!(due(None, None, &back, 0.0), i64::MIN);
+    }
 
     #[test]
     fn certificate_is_renewed_after_two_thirds_of_its_life() {

@@ -17,6 +17,15 @@ pub(crate) struct IssuedPair {
     pub(crate) key: Vec<u8>,
 }
 
+/// The certificate that was issued for what a listener says, rather than the best one at hand.
+#[cfg_attr(not(feature = "acme"), expect(dead_code, reason = "orders ask for it"))]
+pub(crate) struct Own {
+    pub(crate) pair: Arc<IssuedPair>,
+    /// The times between which it is valid, in seconds since 1970.
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
 /// The certificates that have been issued. Clones share them: orders put them in, and listeners serve them from the next look
 /// at [`Issued::version`] on.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +59,19 @@ impl Issued {
         best.map(|held| Arc::clone(&held.pair))
     }
 
+    /// The certificate that was issued last for these hosts by the authority with this directory.
+    #[cfg_attr(not(feature = "acme"), expect(dead_code, reason = "orders ask for it"))]
+    pub(crate) fn own(&self, directory: &str, hosts: &[Box<str>]) -> Option<Own> {
+        let known = self.lock();
+        let held = known.pairs.get(&key(directory, hosts))?;
+        let identity = held.identity.as_ref()?;
+        Some(Own {
+            pair: Arc::clone(&held.pair),
+            not_before: identity.not_before(),
+            not_after: identity.not_after(),
+        })
+    }
+
     /// Puts in a certificate that the authority with this directory has issued for these hosts, in place of the one before.
     #[cfg_attr(
         not(any(test, feature = "acme")),
@@ -81,12 +103,13 @@ impl Issued {
 }
 
 impl Known {
-    /// Of those that are valid, the one for most of the hosts; of these one of the same authority, and the one that ends last.
+    /// Of those that are valid, one of the same authority, as a trial at another one may not be trusted; of these the one for most
+    /// of the hosts, and the one that ends last.
     fn best(&self, acme: &Acme, now: i64) -> Option<&Held> {
         let ranked = self.pairs.iter().filter_map(|((directory, _), held)| {
             let identity = held.identity.as_ref().filter(|_| held.is_valid(now))?;
             let served = acme.hosts.iter().filter(|host| identity.serves(host)).count();
-            let rank = (served, *directory == acme.directory, identity.not_after());
+            let rank = (*directory == acme.directory, served, identity.not_after());
             (served > 0).then_some((rank, held))
         });
         ranked.max_by_key(|(rank, _)| *rank).map(|(_, held)| held)
@@ -208,6 +231,17 @@ mod tests {
             &["a.test", "b.test", "c.test"],
             &both,
             "its own has ended",
+        );
+        set(
+            "https://staging/",
+            &["a.test", "e.test"],
+            &pair(&["a.test", "e.test"], 60),
+        );
+        is(
+            "https://x/",
+            &["a.test", "e.test"],
+            &one,
+            "a trial at another authority may not be trusted",
         );
         assert_eq!(get("https://y/", &["c.test"]), None);
         let version = issued.version();

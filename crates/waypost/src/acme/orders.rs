@@ -94,6 +94,15 @@ impl Orders {
     /// Serves certificates that were issued, by orders of before or of another process.
     fn serve(&self, pairs: &[PairRecord]) {
         for pair in pairs {
+            // One that could not be kept is newer.
+            let own = self.common.issued.own(&pair.directory, &pair.hosts);
+            let is_older = |began| {
+                pair.identity()
+                    .is_ok_and(|identity| identity.not_before() < began)
+            };
+            if own.is_some_and(|own| is_older(own.not_before)) {
+                continue;
+            }
             self.common.issued.set(&pair.directory, &pair.hosts, pair.pair());
         }
     }

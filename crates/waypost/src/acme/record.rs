@@ -171,6 +171,8 @@ impl OrdersRecord {
         *self = Self {
             hosts: std::mem::take(&mut self.hosts),
             last: self.last,
+            // The next order does not try it in vain.
+            failed_in_tls: self.failed_in_tls,
             ..Self::default()
         };
     }
@@ -183,7 +185,9 @@ impl OrdersRecord {
         self.closed_until = attempts.closed_until.map(time);
         self.failing_since.get_or_insert(now);
         self.error = Some(failed.why.clone());
-        self.failed_in_tls = failed.way == Some(Way::TlsAlpn);
+        if let Some(way) = failed.way {
+            self.failed_in_tls = way == Way::TlsAlpn;
+        }
     }
 }
 
@@ -233,7 +237,7 @@ mod tests {
         assert_eq!(kept, orders);
         assert_eq!((kept.failures, kept.error.as_deref()), (2, Some("still no")));
         assert_eq!((kept.failing_since, kept.last), (Some(first), Some(second)));
-        assert_eq!((kept.closed_until, kept.failed_way()), (None, None));
+        assert_eq!((kept.closed_until, kept.failed_way()), (None, Some(Way::TlsAlpn)));
         orders.succeeded();
         assert_eq!((orders.failures, orders.failing_since), (0, None));
         assert_eq!(orders.last, Some(second), "the minute counts all the same");

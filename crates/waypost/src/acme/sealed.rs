@@ -58,8 +58,13 @@ impl Sealed {
 
     /// Reads all certificates. Those that cannot be read are told of with the fleet.
     pub(super) fn load(&self) -> Stored {
-        let opened = self.fleet.open(&self.fleet.view());
-        stored(&opened.secrets, &mut Taken::default())
+        let present = self.fleet.view();
+        let mut secrets = BTreeMap::new();
+        // A prefix that was wiped takes no certificate away. What is there comes before what the state directory had.
+        for view in self.fleet.last_view().into_iter().chain([&present]) {
+            secrets.extend(self.fleet.open(view).secrets);
+        }
+        stored(&secrets, &mut Taken::default())
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

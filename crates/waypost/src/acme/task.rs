@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use waypost_acme::account::{Account, Authority, Binding, Opened, Window};
 use waypost_acme::certificate::{self, CertificateId, Validity};
 use waypost_acme::failure::Failure;
@@ -34,6 +34,10 @@ use crate::log;
 
 /// The timeout of an order, from the account to the certificate.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// The time between two looks at what another instance has ordered.
+const REPORT: Duration = Duration::from_secs(5);
+/// The longest time between two looks at the clock, in seconds.
+const LOOK: i64 = 60 * 60;
 /// The wait after a failure of the store, in seconds.
 const AGAIN: i64 = 60;
 
@@ -130,12 +134,16 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut is_allowed = self.common.is_allowed.clone();
         loop {
-            if !*is_allowed.borrow() {
+            while !*is_allowed.borrow_and_update() {
                 self.report(OrderState::Waiting, None);
-            }
-            // The sender lives as long as the task.
-            if is_allowed.wait_for(|allowed| *allowed).await.is_err() {
-                return;
+                tokio::select! {
+                    // The sender lives as long as the task.
+                    changed = is_allowed.changed() => if changed.is_err() {
+                        return;
+                    },
+                    // Another instance may have ordered it.
+                    () = sleep(REPORT) => {}
+                }
             }
             tokio::select! {
                 () = self.keep_valid() => {}
@@ -163,18 +171,29 @@ impl Task {
             let due = self.due();
             self.report(self.state(), Some(due));
             let now = self.common.clock.seconds();
-            let ask_at = self.current.as_ref().map_or(i64::MAX, |current| current.ask_at);
-            let keep_at = self.unkept.as_ref().map_or(i64::MAX, |(_, at)| *at);
-            if due <= now {
-                self.order().await;
-            } else if keep_at <= now {
+            let is_due = |at: i64| at <= now || at > now.saturating_add(schedule::ASK_MAX);
+            if self.unkept.as_ref().is_some_and(|(_, at)| is_due(*at)) {
                 if let Some((pair, _)) = self.unkept.clone() {
                     self.keep(pair).await;
                 }
-            } else if ask_at <= now {
+            } else if self
+                .current
+                .as_ref()
+                .is_some_and(|current| is_due(current.ask_at))
+            {
+                // Before an order: the authority may want it sooner, and wants to know what it replaces.
                 self.ask().await;
+            } else if due <= now {
+                self.order().await;
             } else {
-                self.common.clock.sleep_until(due.min(ask_at).min(keep_at)).await;
+                let keep_at = self.unkept.as_ref().map_or(i64::MAX, |(_, at)| *at);
+                let ask_at = self.current.as_ref().map_or(i64::MAX, |current| current.ask_at);
+                let next = due.min(ask_at).min(keep_at);
+                // The clock may be set meanwhile.
+                self.common
+                    .clock
+                    .sleep_until(next.min(now.saturating_add(LOOK)))
+                    .await;
             }
         }
     }
@@ -183,11 +202,27 @@ impl Task {
     async fn recall(&mut self) -> Result<(), StoreError> {
         let record = self.common.store.certificate(&self.name).await?;
         self.orders = record.orders;
-        let Some(pair) = record.pair else {
+        let read = |pair: &PairRecord| pair.identity().map_err(|error| StoreError(error.to_string()));
+        let stored = record.pair.as_ref().map(read).transpose()?;
+        let own = self.common.issued.own(&self.acme.directory, &self.acme.hosts);
+        // One in force that the store does not have, or only an older one of, is kept anew, and not ordered again.
+        let unkept = own.filter(|own| {
+            stored
+                .as_ref()
+                .is_none_or(|stored| stored.not_before() < own.not_before)
+        });
+        if let Some(own) = unkept {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let pair = PairRecord::new(&self.acme, text(&own.pair.chain), text(&own.pair.key));
+            let identity = read(&pair)?;
+            self.set_current(&identity);
+            self.unkept = Some((pair, self.common.clock.seconds()));
+            return Ok(());
+        }
+        let Some((pair, identity)) = record.pair.zip(stored) else {
             self.current = None;
             return Ok(());
         };
-        let identity = pair.identity().map_err(|error| StoreError(error.to_string()))?;
         self.set_current(&identity);
         self.put_in_force(&pair);
         Ok(())
@@ -207,7 +242,8 @@ impl Task {
     fn due(&self) -> i64 {
         let validity = self.current.as_ref().map(|current| current.validity);
         let window = self.current.as_ref().and_then(|current| current.window);
-        schedule::due(validity, window, &self.orders.attempts(), self.roll)
+        let attempts = self.orders.attempts().at(self.common.clock.seconds());
+        schedule::due(validity, window, &attempts, self.roll)
     }
 
     /// Orders the certificate, once no other order for one of its hosts is near.
@@ -438,15 +474,19 @@ impl Task {
             hosts: self.host_list(),
             directory: self.acme.directory.to_string(),
             state,
-            valid_until: self
-                .current
-                .as_ref()
-                .map(|current| time(current.validity.not_after)),
+            valid_until: self.valid_until().map(time),
             failing_since: self.orders.failing_since,
             failures: self.orders.failures,
             error: self.orders.error.clone(),
             next: next.filter(|&next| next != i64::MIN).map(time),
         }
+    }
+
+    /// The end of the certificate in force, which another instance may have ordered, in seconds since 1970.
+    fn valid_until(&self) -> Option<i64> {
+        let current = self.current.as_ref().map(|current| current.validity.not_after);
+        let own = || self.common.issued.own(&self.acme.directory, &self.acme.hosts);
+        current.or_else(|| own().map(|own| own.not_after))
     }
 
     fn host_list(&self) -> Vec<String> {

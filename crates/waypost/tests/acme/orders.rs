@@ -213,7 +213,8 @@ fn rejected_nonces_are_replaced() {
     let is_rejected = || pebble.said("POST /order-plz").len() > pebble.said("Added order").len();
     // Three in a row end an order, which is made again.
     crate::support::wait_for("a certificate in spite of a nonce that was rejected", || {
-        gateway.pass(120);
+        // After a success there is a day's rest.
+        gateway.pass(90_000);
         let issued = shown(&client, &gateway, "a.test");
         issued.filter(|_| is_rejected())
     });
