@@ -259,6 +259,7 @@ pub(crate) enum Answered<T> {
 /// Looks at the fleet, and asks its other instances.
 pub(crate) struct Reader {
     id: Box<dyn Fn() -> Arc<str> + Send + Sync>,
+    leads: Box<dyn Fn() -> bool + Send + Sync>,
     look: Box<dyn Fn() -> FleetView + Send + Sync>,
     ask: Box<dyn Fn(Question) -> Answers + Send + Sync>,
 }
@@ -266,11 +267,13 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(
         id: impl Fn() -> Arc<str> + Send + Sync + 'static,
+        leads: impl Fn() -> bool + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(Question) -> Answers + Send + Sync + 'static,
     ) -> Self {
         Self {
             id: Box::new(id),
+            leads: Box::new(leads),
             look: Box::new(look),
             ask: Box::new(ask),
         }
@@ -279,6 +282,11 @@ impl Reader {
     /// The id that this instance has now.
     pub(crate) fn id(&self) -> Arc<str> {
         (self.id)()
+    }
+
+    /// Returns true if this instance leads, and its lease is not over by its own clock.
+    pub(crate) fn leads(&self) -> bool {
+        (self.leads)()
     }
 
     pub(crate) fn look(&self) -> FleetView {

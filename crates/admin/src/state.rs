@@ -129,16 +129,17 @@ impl AppState {
         change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sets the id in the fleet that the gateway belongs to, how to look at that, and how to ask its other instances for
-    /// their figures.
+    /// Sets the id in the fleet that the gateway belongs to, whether it leads, how to look at that, and how to ask its other
+    /// instances for their figures.
     pub fn set_fleet(
         &self,
         id: impl Fn() -> Arc<str> + Send + Sync + 'static,
+        leads: impl Fn() -> bool + Send + Sync + 'static,
         look: impl Fn() -> FleetView + Send + Sync + 'static,
         ask: impl Fn(Question) -> Answers + Send + Sync + 'static,
     ) {
         // A gateway belongs to one fleet.
-        let _ = self.fleet.set(Reader::new(id, look, ask));
+        let _ = self.fleet.set(Reader::new(id, leads, look, ask));
         self.timeline().keep_durations();
     }
 
@@ -154,6 +155,11 @@ impl AppState {
     /// The id of this gateway in its fleet, if it belongs to one.
     pub(crate) fn instance(&self) -> Option<Arc<str>> {
         self.fleet.get().map(Reader::id)
+    }
+
+    /// Returns true if this gateway leads its fleet.
+    pub(crate) fn leads(&self) -> bool {
+        self.fleet.get().is_some_and(Reader::leads)
     }
 
     /// The fleet that the gateway belongs to, if it does.

@@ -183,13 +183,9 @@ async fn lead(state: App, request: Request, next: Next) -> Response {
     if let Some(meant) = meant.filter(|meant| own.as_deref().map(str::as_bytes) != Some(meant.as_bytes())) {
         return other_instance(&String::from_utf8_lossy(meant.as_bytes()), own.as_deref()).into_response();
     }
-    if request.headers().contains_key(PASSED_ON) {
-        let fleet = state.fleet();
-        let leads = fleet.is_some_and(|fleet| fleet.leader.as_ref() == Some(&fleet.instance));
-        if !leads {
-            let detail = "this instance does not lead the fleet; try again";
-            return Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response();
-        }
+    if request.headers().contains_key(PASSED_ON) && !state.leads() {
+        let detail = "this instance does not lead the fleet; try again";
+        return Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response();
     }
     next.run(request).await
 }

@@ -9,6 +9,7 @@ use waypost_upstream::service::ServiceState;
 
 use super::Control;
 use crate::state::dials::StoredDrain;
+use crate::state::shared::Shared;
 
 /// A declared endpoint, or one address of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,11 @@ impl Control {
         // What another gateway has stored is taken over first.
         let claimed = self.claim_state().await;
         self.expect_config_of_all()?;
+        // A record that is not there leaves the drain with the others.
+        if !drained && self.state.shared().is_some_and(Shared::is_wiped) {
+            let detail = "etcd has no config, so the drain cannot be taken back at all instances; apply a config first";
+            return Err(Problem::conflict(detail));
+        }
         let generation = self.gateway.generation();
         let mut services = generation.services().iter();
         let state = services

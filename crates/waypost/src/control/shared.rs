@@ -393,7 +393,8 @@ impl Control {
             why: why.chars().take(WHY_CHARS_MAX).collect(),
         });
         let errors: Vec<InstanceErrorRecord> = errors.chain(of_former).chain(unopened).collect();
-        let is_tried = trying.is_some() && errors.is_empty();
+        // It obeys all the same where it only cannot open a certificate.
+        let is_tried = trying.is_some() && failed.is_none() && source.does_not_try().is_none();
         shared.fleet.report(InstanceRecord {
             admin: self.reachable_at(),
             version: VERSION.to_owned(),

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use waypost_admin::access::{INSTANCE, USER};
 use waypost_admin::problem::Problem;
 
@@ -21,6 +22,8 @@ use crate::remote::Response;
 
 /// The timeout of a request. A change of a very large config takes seconds.
 const TIMEOUT: Duration = Duration::from_secs(90);
+/// The timeout of a connection to another instance of the fleet.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The size limit of a response: a config in JSON.
 const RESPONSE_BYTES_MAX: usize = 256 << 20;
 
@@ -301,7 +304,7 @@ impl Client {
             let response = self.open(method, path, headers, body).await?;
             self.collect(response).await
         };
-        let response = tokio::time::timeout(self.timeout, exchange).await;
+        let response = timeout(self.timeout, exchange).await;
         response.with_context(|| format!("{} does not respond", self.name()))?
     }
 
@@ -317,7 +320,7 @@ impl Client {
             .build()?;
         runtime.block_on(async {
             let opening = self.open("GET", path, &[], Bytes::new());
-            let response = tokio::time::timeout(self.timeout, opening).await;
+            let response = timeout(self.timeout, opening).await;
             let response = response.with_context(|| format!("{} does not respond", self.name()))??;
             if !response.status().is_success() {
                 return Ok(Err(problem(&self.collect(response).await?)?));
@@ -328,7 +331,7 @@ impl Client {
             let mut body = response.into_body();
             let (mut bytes, mut event) = (Vec::new(), String::new());
             // Silence or a broken connection: the gateway is gone.
-            while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_MAX, body.frame()).await {
+            while let Ok(Some(Ok(frame))) = timeout(SILENCE_MAX, body.frame()).await {
                 bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
                 while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = bytes.drain(..=end).collect();
@@ -359,9 +362,16 @@ impl Client {
     ) -> anyhow::Result<hyper::Response<Incoming>> {
         match &self.address {
             Address::Tcp(authority) => {
-                let stream = TcpStream::connect(authority)
-                    .await
-                    .map_err(|error| self.unreachable(error))?;
+                let connecting = TcpStream::connect(authority);
+                let stream = match self.instance {
+                    // A machine that is gone does not refuse.
+                    Some(_) => match timeout(CONNECT_TIMEOUT, connecting).await {
+                        Ok(connected) => connected,
+                        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+                    },
+                    None => connecting.await,
+                };
+                let stream = stream.map_err(|error| self.unreachable(error))?;
                 self.request(stream, method, path, headers, body).await
             }
             Address::Unix(socket) => {

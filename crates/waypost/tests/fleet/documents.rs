@@ -264,6 +264,8 @@ fn three_machines_are_a_fleet_by_the_files_and_commands_of_the_document() {
         stats.stdout.contains("hello").then(|| stats.json())
     });
     assert_eq!(stats["instances"], 3, "{stats}");
+    let top = setup.at(&instances[0].gateway, &["top", "--once"]).expect(0);
+    assert!(top.stdout.contains("hello"), "{}", top.stdout);
 
     // A text that is put counts as applied.
     write_config(&files.path().join("put"), "put");

@@ -117,8 +117,10 @@ struct Shared {
     behind: Notify,
     /// All that has ended with the config of a view, to be deleted if this instance leads.
     ended: watch::Sender<Option<(Arc<View>, State)>>,
-    /// The last write of this instance to the state directory.
-    kept: watch::Sender<cache::Subject>,
+    /// The last write of this instance to the state directory; `None` while another process writes there.
+    kept: watch::Sender<Option<cache::Subject>>,
+    /// Notified at the end: what is not kept yet is written at once.
+    leaving: Notify,
     events: OnceLock<Events>,
 }
 
@@ -198,7 +200,8 @@ impl Fleet {
             last,
             behind: Notify::new(),
             ended: watch::Sender::new(None),
-            kept: watch::Sender::default(),
+            kept: watch::Sender::new(Some(cache::Subject::default())),
+            leaving: Notify::new(),
             events: OnceLock::new(),
         });
         // One question at a time.
@@ -352,8 +355,10 @@ impl Fleet {
         let _ = self.shared.events.set(app.events.clone());
         let shared = Arc::clone(&self.shared);
         let (named, asking) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let leading = Arc::clone(&self.shared);
         app.set_fleet(
             move || named.id(),
+            move || leading.fence().is_some(),
             move || shared.look(),
             move |question| others::ask(&asking, question),
         );
@@ -383,7 +388,8 @@ impl Fleet {
     pub(crate) async fn leave(&self) {
         if let Some(subject) = cache::subject(&self.shared) {
             let mut kept = self.shared.kept.subscribe();
-            let is_kept = kept.wait_for(|kept| kept.covers(&subject));
+            self.shared.leaving.notify_one();
+            let is_kept = kept.wait_for(|kept| kept.as_ref().is_none_or(|kept| kept.covers(&subject)));
             // A directory that cannot be written is told already.
             let _ = tokio::time::timeout(KEEP, is_kept).await;
         }
@@ -498,8 +504,8 @@ impl Shared {
         }
     }
 
-    /// Notes that etcd cannot be asked.
-    fn away(&self, error: &Error) {
+    /// Notes that etcd cannot be asked. Returns true if that is news.
+    fn away(&self, error: &Error) -> bool {
         let why = error.to_string();
         let mut is_news = false;
         self.picture.send_if_modified(|picture| {
@@ -529,6 +535,7 @@ impl Shared {
             }
             self.publish(EventKind::FleetAway { why });
         }
+        is_news
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use waypost_admin::access::{BEHALF, PASSED_ON};
 use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::problem::Problem;
@@ -27,6 +27,9 @@ const ACT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The wait for a leader that can be asked to tell something. This instance knows most of it, too.
 const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The statuses of something that is otherwise than the question supposes, such as after it was carried out.
+const CHANGED: [u16; 3] = [404, 409, 412];
 
 /// The wait before the same leader is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -183,39 +186,63 @@ async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Res
         "GET" => LOOK_PATIENCE,
         _ => ACT_PATIENCE,
     };
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
+    let deadline = began + patience;
+    // The reason for which it may have been carried out.
+    let mut lost = None::<String>;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
         let view = shared.led_view(rest).await.map_err(|error| error.problem())?;
         let Some(leader) = view.leader() else {
             return Err(Problem::store_away("no instance leads the fleet right now"));
         };
+        let id = &leader.instance;
         let mut pictures = shared.picture.subscribe();
         let fence = Some(&leader.fence);
         let is_replaced =
             |picture: &Picture| picture.view.leader().as_ref().map(|leader| &leader.fence) != fence;
-        let silence = tokio::select! {
-            answer = ask_leader(shared, &view, &leader.instance, &question) => match answer {
-                Ok(answer) => return answer,
-                Err(silence) => silence,
-            },
-            Ok(_) = pictures.wait_for(is_replaced) => Silence::Lost("it does not lead any more".to_owned()),
-            () = sleep_until(deadline), if question.method == "GET" => Silence::Lost("it takes too long".to_owned()),
+        let silence = if **id == *shared.id() && shared.fence().is_none() {
+            Silence::Unasked("its lease may have ended".to_owned())
+        } else {
+            let patience = TIMEOUT.saturating_sub(began.elapsed());
+            tokio::select! {
+                biased;
+                answer = ask_leader(shared, &view, id, &question, patience) => match answer {
+                    Ok(Err(problem)) if lost.is_some() && CHANGED.contains(&problem.status) => {
+                        return Err(Problem::outcome_unknown(format!(
+                            "the leader before did not answer, and may have done it ({}); the present one says: {}",
+                            lost.unwrap_or_default(),
+                            problem.detail
+                        )));
+                    }
+                    Ok(answer) => return answer,
+                    Err(silence) => silence,
+                },
+                Ok(_) = pictures.wait_for(is_replaced) => Silence::Lost("it does not lead any more".to_owned()),
+                () = sleep_until(deadline), if question.method == "GET" => Silence::Lost("it takes too long".to_owned()),
+            }
         };
-        let id = &leader.instance;
-        let why = match silence {
+        let (why, until) = match silence {
             Silence::Lost(why) if !question.is_repeatable => {
                 return Err(Problem::outcome_unknown(format!(
                     "the leader of the fleet, {id}, did not answer, and may have done it: {why}; look at the rollout before you try again"
                 )));
             }
-            Silence::Unasked(why) | Silence::Lost(why) => why,
+            Silence::Lost(why) => {
+                lost = Some(why.clone());
+                // The same one is not asked to do it again.
+                (why, deadline)
+            }
+            Silence::Unasked(why) => (why, Instant::now() + PAUSE),
         };
-        if Instant::now() + PAUSE >= deadline {
+        let _ = timeout_at(until.min(deadline), pictures.wait_for(is_replaced)).await;
+        if Instant::now() >= deadline {
             let detail = format!("the leader of the fleet, {id}, does not answer: {why}");
-            return Err(Problem::store_away(detail));
+            return Err(match lost {
+                Some(_) if question.method != "GET" => Problem::outcome_unknown(detail),
+                _ => Problem::store_away(detail),
+            });
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -224,6 +251,7 @@ async fn ask_leader<T: DeserializeOwned>(
     view: &View,
     id: &str,
     question: &Question,
+    patience: Duration,
 ) -> Result<Result<T, Problem>, Silence> {
     let record = view.instances.get(id);
     let Some(admin) = record.and_then(|leader| leader.value.admin.clone()) else {
@@ -240,7 +268,7 @@ async fn ask_leader<T: DeserializeOwned>(
     };
     let own = shared.id();
     let by = question.by.clone().unwrap_or_else(|| own.to_string());
-    let client = Client::of_instance(id, &admin, TIMEOUT).map_err(silence)?;
+    let client = Client::of_instance(id, &admin, patience).map_err(silence)?;
     let client = client.on_behalf_of(by.clone(), shared.token());
     let tags = question.versions.clone().map(tags);
     let mut headers = vec![(PASSED_ON, &*own), (BEHALF, &*by)];

@@ -184,8 +184,10 @@ async fn ask_majority(shared: &Shared) -> Result<(), ProposeError> {
 /// The error of a call that has changed nothing. Where it found etcd away, that is so for all from now on, until etcd is read again.
 fn found_away(shared: &Shared, error: Error) -> ProposeError {
     if let Error::Unavailable { .. } | Error::Unauthenticated { .. } = error {
-        shared.away(&error);
-        shared.behind.notify_one();
+        // Else all is being read again already.
+        if shared.away(&error) {
+            shared.behind.notify_one();
+        }
     }
     match error {
         Error::Unavailable { reason } => ProposeError::Away(reason),

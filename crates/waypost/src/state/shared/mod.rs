@@ -82,7 +82,7 @@ impl Shared {
     }
 
     /// Returns true if the prefix has no config: it is new, or was wiped.
-    pub(super) fn is_wiped(&self) -> bool {
+    pub(crate) fn is_wiped(&self) -> bool {
         self.obeyed.config_keys.is_empty()
     }
 
@@ -236,12 +236,16 @@ impl Shared {
         draft: Draft,
         dials: &Dials,
     ) -> Result<u64, ProposeError> {
-        if self.is_wiped() && portions::small(self.changes(dials)).len() > 1 {
-            self.store(dials).await?;
-        }
         let names = texts.keys().chain(self.obeyed.config_keys.keys());
-        let names: BTreeSet<&ConfigName> = names.collect();
-        let changes = portions::with_config(self.changes(dials), names.len());
+        let names = names.collect::<BTreeSet<&ConfigName>>().len();
+        // Of a wiped prefix, all dials and drains in force go along, or first.
+        if self.is_wiped() {
+            let changes = self.changes(dials);
+            if portions::with_config(changes.clone(), names) != changes {
+                self.store(dials).await?;
+            }
+        }
+        let changes = portions::with_config(self.changes(dials), names);
         let state = self.led(self.fenced(changes)).await?;
         let apply = Apply {
             texts: texts.clone(),

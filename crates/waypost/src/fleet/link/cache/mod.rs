@@ -174,14 +174,14 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
         (lock, writer) = (held, back);
         let pause = match outcome {
             Outcome::Written => {
-                shared.kept.send_replace(subject.clone());
+                shared.kept.send_replace(Some(subject.clone()));
                 written = subject;
                 failure = None;
                 PAUSE.max(begun.elapsed() * SHARE)
             }
             // It may end, and this one goes on.
             Outcome::NotOurs => {
-                shared.kept.send_replace(Subject::default());
+                shared.kept.send_replace(None);
                 RETRY
             }
             Outcome::Failed(error) => {
@@ -196,7 +196,13 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
                 RETRY
             }
         };
-        latest.during(sleep(pause)).await;
+        let pause = async {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = shared.leaving.notified() => {}
+            }
+        };
+        latest.during(pause).await;
     }
 }
 

@@ -111,7 +111,7 @@ async fn secrets_are_kept_sealed_for_a_start_without_etcd() {
     let mut kept = fleet.shared.kept.subscribe();
     let ordered = secrets("account", Some("the key of the account"));
     let at = fleet.put_secrets(ordered).await.unwrap();
-    let are_kept = kept.wait_for(|kept| kept.rules >= at);
+    let are_kept = kept.wait_for(|kept| kept.as_ref().is_some_and(|kept| kept.rules >= at));
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
     drop(fleet);
     bench.etcd.stop(0);

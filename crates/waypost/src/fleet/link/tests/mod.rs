@@ -21,7 +21,6 @@ use waypost_fleet::record::WriteId;
 use waypost_fleet::record::dial::DialRecord;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
 use waypost_fleet::record::revision::Draft;
-use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::View;
 
 use super::Fleet;
@@ -446,11 +445,11 @@ async fn who_shares_a_state_directory_keeps_the_fleet_in_it_once_the_other_one_i
     let mut kept = fleet.shared.kept.subscribe();
     fleet.ready(PATIENCE).await;
     kept.changed().await.unwrap();
-    assert_eq!(kept.borrow_and_update().rules, StoreRevision::default());
+    assert_eq!(*kept.borrow_and_update(), None);
     // Nothing changes from now on.
     drop(lock);
     let rules = fleet.view().rules;
-    let are_kept = kept.wait_for(|kept| kept.rules >= rules);
+    let are_kept = kept.wait_for(|kept| kept.as_ref().is_some_and(|kept| kept.rules >= rules));
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
     assert!(state.join("fleet").exists());
 }
@@ -520,7 +519,10 @@ async fn without_etcd_the_view_is_what_was_kept() {
     fleet.ready(PATIENCE).await;
     let proposed = fleet.propose(&fleet.view(), dial(3)).await.unwrap();
     let mut kept = fleet.shared.kept.subscribe();
-    let are_kept = kept.wait_for(|kept| kept.rules >= proposed.view.rules);
+    let are_kept = kept.wait_for(|kept| {
+        kept.as_ref()
+            .is_some_and(|kept| kept.rules >= proposed.view.rules)
+    });
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
     let id = fleet.id();
     drop(fleet);
@@ -603,8 +605,11 @@ async fn what_came_last_is_kept_although_the_prefix_is_wiped_or_the_process_ends
     bench.delete("config/main.yaml").await;
     until(&fleet, "a wiped prefix", |fleet| fleet.view().config.is_none()).await;
     let mut kept = fleet.shared.kept.subscribe();
-    let are_kept = kept
-        .wait_for(|kept| kept.rules == last && kept.served.as_ref().is_some_and(|served| served.number == 4));
+    let are_kept = kept.wait_for(|kept| {
+        kept.as_ref().is_some_and(|kept| {
+            kept.rules == last && kept.served.as_ref().is_some_and(|served| served.number == 4)
+        })
+    });
     tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
 
     bench.put("config/main.yaml", "five").await;
