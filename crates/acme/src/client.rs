@@ -255,7 +255,9 @@ impl Drop for EndOnDrop {
 
 /// Parses a URL that may be asked.
 fn https(text: &str) -> Result<Uri, ClientError> {
-    let shown = || ClientError::Url(crate::failure::shown(text));
+    // Lines of a log are the gateway's.
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let shown = || ClientError::Url(text.chars().map(plain).take(200).collect());
     let url: Uri = text.parse().map_err(|_| shown())?;
     let is_https = url.scheme() == Some(&Scheme::HTTPS) && url.host().is_some_and(|host| !host.is_empty());
     match is_https {
