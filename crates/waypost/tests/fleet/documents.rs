@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -348,7 +349,12 @@ fn three_machines_are_a_fleet_by_the_files_and_commands_of_the_document() {
     }
 
     // A URL in place of the local file. Its commands run on its machine, whose admin API no other sees.
-    drop(instances.pop());
+    let last = instances.pop().unwrap();
+    let address = last.address().unwrap();
+    drop(last);
+    // The process that took over is no child of this one, and its end is not waited for.
+    let is_closed = || TcpStream::connect(address).is_err().then_some(());
+    wait_for("a free port", is_closed);
     let gateway = options("etcd-user");
     let gateway: Vec<&str> = gateway.iter().map(String::as_str).collect();
     for scheme in ["etcd", "https"] {

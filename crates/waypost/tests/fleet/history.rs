@@ -1,6 +1,7 @@
 //! All that was ever written to a fleet's keys, in order: etcd remembers it until it is compacted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use waypost_etcd::client::Client;
@@ -15,6 +16,12 @@ use crate::instance::PREFIX;
 
 /// A key that ends a history.
 const END: &str = "/end";
+
+/// The wait between two tries to write it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Longer than a cluster takes to be whole again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A write of a key.
 #[derive(Debug)]
@@ -102,7 +109,17 @@ impl History {
 }
 
 async fn read(client: Client) -> History {
-    let end = client.put(&Put::new(END, "")).await.unwrap().revision;
+    // A cluster that was broken may not be whole again yet.
+    let put = async {
+        loop {
+            if let Ok(put) = client.put(&Put::new(END, "")).await {
+                return put.revision;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, put).await;
+    let end = end.expect("an end of the history");
     let mut watches = client.watches();
     watches.add(Watch::new(KeyRange::prefix("/"), Revision(1)));
     let mut writes = Vec::new();

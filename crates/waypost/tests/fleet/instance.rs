@@ -174,7 +174,7 @@ impl Instance {
     }
 
     /// The address of the listener that it has now.
-    fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.gateway.announced().pop()
     }
 
