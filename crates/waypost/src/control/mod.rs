@@ -1,9 +1,9 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
 //! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`drain`]
-//! those of endpoints, [`certificates`] renews files and orders, [`rollout`] the dials that turn by themselves, [`shared`] what the other instances of a fleet want,
-//! [`canary`] what some of them try first, and [`lead`] what only its leader does. Configs are activated by
-//! [`Control::activate`] only, which takes effect as a whole or not at all.
+//! those of endpoints, [`certificates`] renews files and orders, [`rollout`] the dials that turn by themselves, [`shared`]
+//! what the other instances of a fleet want, [`canary`] what some of them try first, and [`lead`] what only its leader does.
+//! Configs are activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
 mod address;
