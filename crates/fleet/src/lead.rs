@@ -8,13 +8,12 @@ use crate::view::View;
 /// One that cannot obey the config of all leaves the lead to those that do. If there is none, it may lead all the same: a
 /// fleet whose config is bad at all instances is not to be without a leader.
 pub fn may_lead(view: &View, id: &str, own: &InstanceRecord) -> bool {
-    let since = view.config.as_ref().map(|config| config.modified);
-    let obeys = |record: &InstanceRecord| {
-        // What it said before it had the config says nothing of it.
-        !has_errors(record) && since.is_some_and(|since| record.obeys >= since)
-    };
+    let Some(config) = &view.config else { return true };
+    // What an instance said before it had the config says nothing of it.
+    let knows = |record: &InstanceRecord| record.obeys >= config.modified;
+    let obeys = |record: &InstanceRecord| knows(record) && !has_errors(record);
     let mut others = view.instances.iter().filter(|(other, _)| ***other != *id);
-    !has_errors(own) || !others.any(|(_, record)| obeys(&record.value))
+    !knows(own) || !has_errors(own) || !others.any(|(_, record)| obeys(&record.value))
 }
 
 /// Returns true if an instance cannot obey the config of all. An error of one that it tries for the others is its canary's.
@@ -68,6 +67,8 @@ mod tests {
             // It has not seen the config yet, and may not be able to obey it either.
             (record(5, bad()), vec![record(4, Vec::new())], true),
             (record(5, error(Some("w1"))), vec![record(5, Vec::new())], true),
+            // Its errors are those of the config before, or of an empty prefix.
+            (record(4, bad()), vec![record(5, Vec::new())], true),
         ] {
             let mut view = View::empty("/w".parse().unwrap());
             let texts = Texts::new();
