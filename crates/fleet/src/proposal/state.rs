@@ -4,7 +4,8 @@ use crate::key::{Folder, Key};
 use crate::proposal::{Plan, PlanError, State};
 use crate::record::certificate::CertificateRecord;
 use crate::record::rollout::RolloutRecord;
-use crate::store::OPERATIONS_MAX;
+use crate::store::{OPERATIONS_MAX, StoreRevision};
+use crate::view::Fence;
 
 /// The comparisons that are kept free for the right of the leader, and for folders.
 pub(super) const RESERVED: usize = 8;
@@ -57,7 +58,7 @@ impl Plan<'_> {
                 return Err(PlanError::NotLeader);
             };
             let known = self.view.rollouts.get(&*route);
-            if known.is_some_and(|known| known.value.fence > fence.created) {
+            if known.is_some_and(|known| is_of_later_leader(known.value.fence, known.modified, fence)) {
                 return Err(PlanError::NotLeader);
             }
             let key = Key::Rollout(route);
@@ -78,7 +79,7 @@ impl Plan<'_> {
                 return Err(PlanError::NotLeader);
             };
             let known = self.view.certificates.get(&*name);
-            if known.is_some_and(|known| known.value.fence > fence.created) {
+            if known.is_some_and(|known| is_of_later_leader(known.value.fence, known.modified, fence)) {
                 return Err(PlanError::NotLeader);
             }
             let key = Key::Certificate(name);
@@ -96,4 +97,10 @@ impl Plan<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns true if a leader that came later than the one of this fence has written a record. The fence of a record that was copied
+/// from another store, which is not older than the record, says nothing of leaders of this one.
+fn is_of_later_leader(written_by: StoreRevision, modified: StoreRevision, fence: &Fence) -> bool {
+    fence.created < written_by && written_by < modified
 }

@@ -50,6 +50,20 @@ fn the_leader_alone_writes_them() {
 }
 
 #[test]
+fn what_was_copied_from_another_store_is_written_over() {
+    let mut world = World::new();
+    world.store.put(&key("leader/1"), "i1");
+    world.store.put(
+        &key("certificates/account"),
+        r#"{"fence":1000000,"sealed":"YQ=="}"#,
+    );
+    let fence = fence(&mut world);
+    assert_eq!(sealed(&world.view()), Some("YQ=="));
+    world.carry_out(order(Some("Yg=="), fence));
+    assert_eq!(sealed(&world.view()), Some("Yg=="));
+}
+
+#[test]
 fn an_order_without_an_answer_is_found_out() {
     let mut world = World::new();
     world.store.put(&key("leader/1"), "i1");
