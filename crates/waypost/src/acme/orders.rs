@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use waypost_admin::state::AppState;
 use waypost_plan::Plan;
@@ -59,6 +59,7 @@ impl Orders {
             is_allowed,
             has_clear_listener: AtomicBool::new(false),
             pace: Mutex::default(),
+            ended: Notify::new(),
             slots: Semaphore::new(AT_ONCE_MAX),
             accounts: Mutex::new(BTreeMap::<AccountName, _>::new()),
         };

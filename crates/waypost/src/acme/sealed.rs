@@ -1,11 +1,13 @@
 //! Accounts and certificates of a fleet: sealed in its etcd, where the leader writes them and all instances read them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
+use waypost_fleet::store::StoreRevision;
 use waypost_proxy::challenges::Challenge;
 
 use super::name::CertificateName;
@@ -26,13 +28,21 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Sealed {
     fleet: Arc<Fleet>,
+    under_way: Arc<Mutex<UnderWay>>,
 }
+
+/// The orders of this process whose challenges are answered, by the name of these; dead ones have ended. The lock is held while
+/// challenges are written, so that the end of one order does not withdraw those of the next one.
+type UnderWay = BTreeMap<String, Weak<()>>;
 
 /// Challenges that all instances answer, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Published {
     name: String,
+    /// Alive in [`UnderWay`] as long as this is.
+    order: Arc<()>,
     fleet: Arc<Fleet>,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
 /// The things that an instance takes over of what the leader has ordered.
@@ -53,7 +63,15 @@ struct ChallengeRecord {
 
 impl Sealed {
     pub(crate) fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet }
+        Self {
+            fleet,
+            under_way: Arc::default(),
+        }
+    }
+
+    /// The revision since which this instance leads.
+    pub(super) fn lead(&self) -> Option<StoreRevision> {
+        Some(self.fleet.fence()?.created)
     }
 
     /// Reads all certificates. Those that cannot be read are told of with the fleet.
@@ -80,7 +98,8 @@ impl Sealed {
             .map_err(|error| StoreError(format!("`{name}` cannot be written: {error}")))
     }
 
-    /// Has the challenges answered by all instances. Those of a former leader's orders are withdrawn.
+    /// Has the challenges answered by all instances. Those of orders that are under way no more, such as a former leader's, are
+    /// withdrawn.
     pub(super) async fn publish(
         &self,
         name: &CertificateName,
@@ -95,15 +114,23 @@ impl Sealed {
         let cannot = |why: String| StoreError(format!("the challenges cannot be published: {why}"));
         let body = serde_json::to_vec(&records).map_err(|error| cannot(error.to_string()))?;
         let name = format!("{name}{CHALLENGES}");
-        let former = self.fleet.of_former_leaders(CHALLENGES);
-        let mut secrets: BTreeMap<String, Option<Secret>> =
-            former.into_iter().map(|name| (name, None)).collect();
-        secrets.insert(name.clone(), Some(Secret(body)));
+        let mut under_way = self.under_way.lock().await;
         let published = Published {
-            name,
+            name: name.clone(),
+            order: Arc::new(()),
             fleet: Arc::clone(&self.fleet),
+            under_way: Arc::clone(&self.under_way),
         };
+        under_way.insert(name.clone(), Arc::downgrade(&published.order));
+        let is_under_way = |name: &str| under_way.get(name).is_some_and(|order| order.strong_count() > 0);
+        let view = self.fleet.view();
+        let stored = view.certificates.keys().filter(|name| name.ends_with(CHALLENGES));
+        let left_over = stored.filter(|name| !is_under_way(name));
+        let mut secrets: BTreeMap<String, Option<Secret>> =
+            left_over.map(|name| (name.to_string(), None)).collect();
+        secrets.insert(name, Some(Secret(body)));
         let at = self.fleet.put_secrets(secrets).await;
+        drop(under_way);
         let at = at.map_err(|error| cannot(error.to_string()))?;
         if !self.fleet.obeyed_by_all(at, ANSWERED).await {
             // The authority may still ask one that does.
@@ -115,14 +142,21 @@ impl Sealed {
 
 impl Drop for Published {
     fn drop(&mut self) {
-        let (name, fleet) = (std::mem::take(&mut self.name), Arc::clone(&self.fleet));
+        let (name, order) = (std::mem::take(&mut self.name), Arc::downgrade(&self.order));
+        let (fleet, under_way) = (Arc::clone(&self.fleet), Arc::clone(&self.under_way));
         tokio::spawn(async move {
-            // Another leader withdraws them itself.
-            while fleet.is_leader() {
-                let secrets = [(name.clone(), None)].into();
-                if fleet.put_secrets(secrets).await.is_ok() {
+            loop {
+                let mut under_way = under_way.lock().await;
+                if !under_way.get(&name).is_some_and(|latest| latest.ptr_eq(&order)) {
+                    // They were replaced.
                     return;
                 }
+                // Another leader withdraws them itself.
+                if !fleet.is_leader() || fleet.put_secrets([(name.clone(), None)].into()).await.is_ok() {
+                    under_way.remove(&name);
+                    return;
+                }
+                drop(under_way);
                 sleep(AGAIN).await;
             }
         });
@@ -157,7 +191,61 @@ pub(super) fn stored(secrets: &BTreeMap<String, Secret>, taken: &mut Taken) -> S
 
 #[cfg(test)]
 mod tests {
+    use waypost_plan::acme::Acme;
+
     use super::*;
+    use crate::fleet::leading;
+
+    fn name(host: &str) -> CertificateName {
+        CertificateName::of(&Acme {
+            email: None,
+            directory: "https://ca.test/".into(),
+            hosts: vec![host.into()],
+            eab: None,
+            ca: None,
+        })
+    }
+
+    fn challenge(host: &str) -> Vec<Challenge> {
+        vec![Challenge {
+            host: host.into(),
+            token: "t".into(),
+            key_authorization: "t.k".into(),
+        }]
+    }
+
+    /// The names of all challenges that instances answer.
+    fn answered(fleet: &Fleet) -> Vec<String> {
+        let view = fleet.view();
+        view.certificates.keys().map(ToString::to_string).collect()
+    }
+
+    #[tokio::test]
+    async fn challenges_of_orders_under_way_are_answered_and_no_others() {
+        let (_bench, fleet) = leading().await;
+        let sealed = Sealed::new(Arc::clone(&fleet));
+        let left_over = [("left-over.challenges".to_owned(), Some(Secret(b"[]".to_vec())))];
+        fleet.put_secrets(left_over.into()).await.unwrap();
+        let (a, b) = (name("a.test"), name("b.test"));
+        let [in_a, in_b] = [&a, &b].map(|name| format!("{name}{CHALLENGES}"));
+        let one = sealed.publish(&a, challenge("a.test")).await.unwrap();
+        assert_eq!(answered(&fleet), std::slice::from_ref(&in_a));
+
+        // The end of an order leaves those of the next one of its name, and of other ones.
+        let two = sealed.publish(&a, challenge("a.test")).await.unwrap();
+        let other = sealed.publish(&b, challenge("b.test")).await.unwrap();
+        drop(one);
+        tokio::task::yield_now().await;
+        drop(sealed.under_way.lock().await);
+        let mut both = [in_a, in_b.clone()];
+        both.sort();
+        assert_eq!(answered(&fleet), both);
+        drop(two);
+        tokio::task::yield_now().await;
+        drop(sealed.under_way.lock().await);
+        assert_eq!(answered(&fleet), [in_b]);
+        drop(other);
+    }
 
     #[test]
     fn challenges_are_taken_over_and_what_makes_no_sense_is_named() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use waypost_fleet::store::StoreRevision;
 use waypost_proxy::challenges::{Challenge, Challenges};
 
 use super::disk::{self, Disk};
@@ -82,6 +83,14 @@ impl Store {
         orders: &OrdersRecord,
     ) -> Result<(), StoreError> {
         self.write(&orders_name(name), orders).await
+    }
+
+    /// The revision of the store since which this process leads the fleet; `None` if it does not. Outside of a fleet it always does.
+    pub(crate) fn lead(&self) -> Option<StoreRevision> {
+        match self {
+            Self::Disk(_) => Some(StoreRevision::default()),
+            Self::Sealed(sealed) => sealed.lead(),
+        }
     }
 
     /// Has the challenges of an order answered. Returns once they are.

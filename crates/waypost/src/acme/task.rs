@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
 use waypost_acme::account::{Account, Authority, Binding, Opened, Window};
 use waypost_acme::certificate::{self, CertificateId, Validity};
@@ -26,7 +26,7 @@ use waypost_tls::request::certificate_request;
 use super::clock::Clock;
 use super::issued::Issued;
 use super::name::{AccountName, CertificateName};
-use super::pace::Pace;
+use super::pace::{Pace, Wait};
 use super::record::{Failed, OrdersRecord, PairRecord, StoreError};
 use super::store::Store;
 use crate::certificates::acme_files::AcmeFiles;
@@ -52,6 +52,8 @@ pub(super) struct Common {
     /// True if a listener answers in clear text.
     pub(super) has_clear_listener: AtomicBool,
     pub(super) pace: Mutex<Pace>,
+    /// Notified when an order has ended.
+    pub(super) ended: Notify,
     /// The orders that may be under way.
     pub(super) slots: Semaphore,
     /// A lock for each account, so that it is created once.
@@ -73,6 +75,19 @@ impl Common {
     fn account_lock(&self, name: &AccountName) -> Arc<tokio::sync::Mutex<()>> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accounts.entry(name.clone()).or_default())
+    }
+}
+
+/// The hosts of an order under way, which another order for one of them waits for until this is dropped.
+struct Busy {
+    acme: Arc<Acme>,
+    common: Arc<Common>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.common.pace().end(&self.acme.hosts);
+        self.common.ended.notify_waiters();
     }
 }
 
@@ -249,18 +264,8 @@ impl Task {
     /// Orders the certificate, once no other order for one of its hosts is near.
     async fn order(&mut self) {
         let common = Arc::clone(&self.common);
-        let _slot = loop {
-            // It is never closed.
-            let slot = common.slots.acquire().await;
-            let begun = common.pace().begin(&self.acme.hosts, common.clock.seconds());
-            match begun {
-                Ok(()) => break slot,
-                Err(until) => {
-                    drop(slot);
-                    common.clock.sleep_until(until).await;
-                }
-            }
-        };
+        let (_slot, _busy) = self.turn(&common).await;
+        let lead = common.store.lead();
         self.orders.begin(&self.acme.hosts, common.clock.now());
         self.report(OrderState::Ordering, None);
         let ordered = match common.store.save_orders(&self.name, &self.orders).await {
@@ -276,7 +281,35 @@ impl Task {
         };
         match ordered {
             Ok(new) => self.succeed(new).await,
+            // The order is given up, not refused: the next leader begins its own.
+            Err(_) if lead.is_none() || common.store.lead() != lead => {}
             Err(failed) => self.fail(&failed).await,
+        }
+    }
+
+    /// Waits until an order may begin.
+    async fn turn<'a>(&self, common: &'a Arc<Common>) -> (Option<SemaphorePermit<'a>>, Busy) {
+        loop {
+            // They are never closed.
+            let slot = common.slots.acquire().await.ok();
+            let ended = common.ended.notified();
+            let begun = common.pace().begin(&self.acme.hosts, common.clock.seconds());
+            match begun {
+                Ok(()) => {
+                    let busy = Busy {
+                        acme: Arc::clone(&self.acme),
+                        common: Arc::clone(common),
+                    };
+                    return (slot, busy);
+                }
+                Err(wait) => {
+                    drop(slot);
+                    match wait {
+                        Wait::Until(time) => common.clock.sleep_until(time).await,
+                        Wait::Busy => ended.await,
+                    }
+                }
+            }
         }
     }
 

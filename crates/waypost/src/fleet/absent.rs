@@ -46,10 +46,6 @@ impl Fleet {
         match *self {}
     }
 
-    pub(crate) fn of_former_leaders(&self, _: &str) -> Vec<String> {
-        match *self {}
-    }
-
     pub(crate) async fn put_secrets(
         &self,
         _: BTreeMap<String, Option<Secret>>,

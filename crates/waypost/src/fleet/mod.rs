@@ -35,6 +35,8 @@ use waypost_proxy::observe::metrics::arm::ArmReading;
 pub(crate) use absent::Fleet;
 #[cfg(feature = "etcd")]
 pub(crate) use link::Fleet;
+#[cfg(all(test, feature = "etcd"))]
+pub(crate) use link::tests::leading;
 
 /// The availability of etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]

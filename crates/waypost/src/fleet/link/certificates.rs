@@ -63,19 +63,6 @@ impl Fleet {
             .map_err(|error| format!("`{key}`: {error}"))
     }
 
-    /// The names with this ending under which another leader than this instance has written.
-    pub(crate) fn of_former_leaders(&self, ending: &str) -> Vec<String> {
-        let Some(fence) = self.fence() else {
-            return Vec::new();
-        };
-        let view = self.view();
-        let former = view
-            .certificates
-            .iter()
-            .filter(|(name, kept)| name.ends_with(ending) && kept.value.fence < fence.created);
-        former.map(|(name, _)| name.to_string()).collect()
-    }
-
     /// Writes secrets as the leader, sealed; `None` deletes one. Returns the revision from which on they count.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ mod presence;
 mod propose;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -5,7 +5,7 @@ use crate::fleet::Secret;
 use crate::fleet::seal::Seal;
 
 /// A fleet whose certificates are sealed with a key of such bytes.
-fn sealed(bench: &Bench, state: &str, key: &str) -> Fleet {
+pub(super) fn sealed(bench: &Bench, state: &str, key: &str) -> Fleet {
     let prefix: Prefix = "/waypost/prod".parse().unwrap();
     let state = bench.directory.path().join(state);
     let seal = Seal::read(format!("{}=", key.repeat(43)).as_bytes()).unwrap();

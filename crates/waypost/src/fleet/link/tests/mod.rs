@@ -29,7 +29,8 @@ use crate::fleet::{Arrival, Availability, Known, ProposeError, Served};
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Bench {
+/// An etcd in memory, and a directory for the states of instances.
+pub(crate) struct Bench {
     etcd: Simulated,
     client: Client,
     directory: TempDir,
@@ -83,6 +84,26 @@ async fn until(fleet: &Fleet, what: &str, is_so: impl Fn(&Fleet) -> bool) {
     };
     let waited = tokio::time::timeout(PATIENCE, wait).await;
     assert!(waited.is_ok(), "not {what}: {:?}", fleet.shared.look());
+}
+
+/// An instance that leads, has the key that seals, and says that it obeys whatever it hears of.
+pub(crate) async fn leading() -> (Bench, Arc<Fleet>) {
+    let bench = Bench::new(1).await;
+    let fleet = Arc::new(certificates::sealed(&bench, "a", "A"));
+    fleet.ready(PATIENCE).await;
+    fleet.report(record());
+    until(&fleet, "the leader", Fleet::is_leader).await;
+    let obeying = Arc::clone(&fleet);
+    tokio::spawn(async move {
+        let mut pictures = obeying.shared.picture.subscribe();
+        while pictures.changed().await.is_ok() {
+            obeying.report(InstanceRecord {
+                obeys: obeying.view().rules,
+                ..record()
+            });
+        }
+    });
+    (bench, fleet)
 }
 
 fn record() -> InstanceRecord {
