@@ -111,11 +111,12 @@ impl History {
 async fn read(client: Client) -> History {
     // A cluster that was broken may not be whole again yet.
     let put = async {
+        let mut tries = tokio::time::interval(PAUSE);
         loop {
+            tries.tick().await;
             if let Ok(put) = client.put(&Put::new(END, "")).await {
                 return put.revision;
             }
-            tokio::time::sleep(PAUSE).await;
         }
     };
     let end = tokio::time::timeout(PATIENCE, put).await;
