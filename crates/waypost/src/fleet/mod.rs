@@ -44,7 +44,27 @@ pub(crate) enum Availability {
     /// The view is what etcd has, and changes come in.
     Available,
     /// The view is what etcd had last.
-    Away { since: Timestamp, why: String },
+    Away {
+        since: Timestamp,
+        why: String,
+        /// True if etcd is there, and forbids this instance to read.
+        is_forbidden: bool,
+    },
+}
+
+impl Availability {
+    /// The error of a change that is not even proposed; `None` if it may be.
+    pub(crate) fn refusal(self) -> Option<ProposeError> {
+        match self {
+            Self::Available => None,
+            Self::Away {
+                why,
+                is_forbidden: true,
+                ..
+            } => Some(ProposeError::Denied(why)),
+            Self::Away { why, .. } => Some(ProposeError::Away(why)),
+        }
+    }
 }
 
 /// The origin of the present view.

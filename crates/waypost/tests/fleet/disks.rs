@@ -40,6 +40,10 @@ fn etcd_with_a_used_up_quota_refuses_changes_until_it_is_mended() {
     let refused = fleet.instances[1].dial(30);
     assert_eq!(refused.status(), 507, "{}", refused.text());
     assert!(refused.json()["outcome"].is_null(), "{}", refused.text());
+    wait_for("a red status", || {
+        let status = fleet.instances[1].gateway.command(&["status"]);
+        (status.code == 1 && status.stdout.contains("quota")).then_some(())
+    });
     fleet.wait_for_hello("one");
     fleet.wait_for_weight(10);
 

@@ -94,7 +94,7 @@ impl Shared {
         let canary = canary::view(&view);
         let (away_since, why) = match picture.availability {
             Availability::Available => (None, None),
-            Availability::Away { since, why } => (Some(since), Some(why)),
+            Availability::Away { since, why, .. } => (Some(since), Some(why)),
         };
         let are_well = instances
             .iter()
@@ -124,6 +124,7 @@ impl Shared {
         let view = &picture.view;
         let mut troubles = self.presence.borrow().troubles.clone();
         troubles.extend(lock(&self.unopened).iter().cloned());
+        troubles.extend(self.refusals(view));
         let senseless = view.troubles();
         troubles.extend(senseless.map(|trouble| format!("`{}`: {}", trouble.key, trouble.why)));
         if picture.known == Known::Read && view.config_keys.is_empty() {

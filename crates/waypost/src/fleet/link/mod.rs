@@ -107,8 +107,12 @@ struct Shared {
     settling: Mutex<Settling>,
     /// True once a proposal of this turn of the control has waited for nothing.
     stands_still: AtomicBool,
+    /// Notified when a proposal has found etcd full.
+    found_full: Notify,
     /// The file with the tokens of the admin APIs, which all instances share.
     token_file: Mutex<Option<PathBuf>>,
+    /// The other instances that have refused that token when they were asked last.
+    refusing: Mutex<BTreeSet<String>>,
     /// The config that this instance serves, while it is good for all.
     served: watch::Sender<Option<Served>>,
     /// The things that the state directory had at the start.
@@ -187,6 +191,7 @@ impl Fleet {
                 availability: Availability::Away {
                     since: Timestamp::now(),
                     why: "it has not answered yet".to_owned(),
+                    is_forbidden: false,
                 },
             }),
             standing: watch::Sender::new(None),
@@ -195,7 +200,9 @@ impl Fleet {
             lease: watch::Sender::new(None),
             settling: Mutex::default(),
             stands_still: AtomicBool::new(false),
+            found_full: Notify::new(),
             token_file: Mutex::default(),
+            refusing: Mutex::default(),
             served: watch::Sender::new(kept.served),
             last,
             behind: Notify::new(),
@@ -516,6 +523,7 @@ impl Shared {
             let availability = Availability::Away {
                 since: now,
                 why: why.clone(),
+                is_forbidden: matches!(error, Error::PermissionDenied { .. }),
             };
             let is_first = picture.number == 0;
             is_news = picture.availability == Availability::Available || is_first;

@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use waypost_admin::access::{FLEET_TOKEN, PASSED_ON};
 use waypost_admin::fleet::{Answers, EachAnswer, Others, Question};
+use waypost_admin::problem::Problem;
+use waypost_fleet::view::View;
 
 use super::{Shared, lock};
 use crate::remote::Client;
@@ -93,11 +95,14 @@ fn ask_each(shared: &Arc<Shared>, question: Question) -> EachAnswer {
             }
             let (id, admin) = (id.to_string(), record.value.admin.clone());
             let (own, token, question) = (own.to_string(), token.clone(), question.clone());
+            let shared = Arc::clone(&shared);
             asked.spawn(async move {
                 let answer = timeout_at(deadline, async {
                     let client = Client::of_instance(&id, &admin?, question.patience).ok()?;
                     let client = client.on_behalf_of(own, token).up_to(question.bytes_max);
-                    client.get_bytes(&question.own, &[]).await.ok()?.ok()
+                    let response = client.get_bytes(&question.own, &[]).await.ok()?;
+                    shared.note_access(&id, !matches!(&response, Err(problem) if is_refusal(problem)));
+                    response.ok()
                 });
                 let answer = answer.await.ok().flatten();
                 (id, answer)
@@ -115,7 +120,34 @@ fn ask_each(shared: &Arc<Shared>, question: Question) -> EachAnswer {
     answers
 }
 
+/// Returns true if another instance does not accept the token.
+fn is_refusal(problem: &Problem) -> bool {
+    matches!(problem.status, 401 | 403)
+}
+
 impl Shared {
+    /// Notes if another instance accepts the token of this one.
+    fn note_access(&self, id: &str, is_accepted: bool) {
+        let mut refusing = lock(&self.refusing);
+        match is_accepted {
+            true => drop(refusing.remove(id)),
+            false => drop(refusing.insert(id.to_owned())),
+        }
+    }
+
+    /// The instances that live and do not accept the token of this one, in a sentence each.
+    pub(super) fn refusals(&self, view: &View) -> Vec<String> {
+        let refusing = lock(&self.refusing);
+        let live = refusing.iter().filter(|id| view.instances.contains_key(&***id));
+        let told = live.map(|id| {
+            format!(
+                "instance {id} does not accept the token of this one, so its figures are missing here; give all instances the \
+                 same token, under the name `{FLEET_TOKEN}`"
+            )
+        });
+        told.collect()
+    }
+
     /// The token that instances ask each other with: that of the name [`FLEET_TOKEN`], else the first that may change things.
     pub(super) fn token(&self) -> Option<String> {
         let file = lock(&self.token_file).clone()?;

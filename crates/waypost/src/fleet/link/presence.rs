@@ -71,6 +71,8 @@ struct Held<'a> {
     election_at: Instant,
     /// True once the next write is put off.
     is_put_off: bool,
+    /// True from when etcd was found full until it takes the instance's key again, which is written to find that out.
+    is_full: bool,
     candidate: Option<Candidate>,
     /// The candidacy as the election has it.
     candidacy: Option<Candidacy>,
@@ -161,6 +163,7 @@ impl<'a> Held<'a> {
             write_at: began,
             election_at: began,
             is_put_off: false,
+            is_full: false,
             candidate: None,
             candidacy: None,
             refused: [None, None],
@@ -195,13 +198,15 @@ impl<'a> Held<'a> {
         self.look(&picture);
         let value = wanted.as_ref().map(Record::to_value);
         let is_alone = self.is_alone(&picture);
-        let is_refused = self.refused[Attached::Instance as usize].is_some();
+        // A full etcd is so for all.
+        let is_refused = self.refused[Attached::Instance as usize].is_some() && !self.is_full;
         // Among others it leads once it has said what it obeys, and while it may say so.
         let may_lead = (is_alone || !is_refused)
             && wanted
                 .as_ref()
                 .map_or(is_alone, |own| may_lead(&picture.view, &self.id, own));
-        let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
+        let is_as_written = self.written.as_ref().map(|(value, _)| value) == value.as_ref();
+        let is_written = value.is_none() || is_as_written && !self.is_full;
         let has_to_move = match self.candidate.is_some() {
             true => !may_lead,
             false => may_lead && (self.written.is_some() || is_alone),
@@ -232,6 +237,7 @@ impl<'a> Held<'a> {
             tokio::select! {
                 _ = standing.changed() => {}
                 _ = pictures.changed() => {}
+                () = self.shared.found_full.notified() => self.is_full = true,
                 () = sleep_until(due) => {}
             }
         }
@@ -330,6 +336,9 @@ impl<'a> Held<'a> {
         let pause = PAUSE + PAUSE_PER_INSTANCE.saturating_mul(instances);
         let written = self.judge(Attached::Instance, pause, written)?;
         self.is_put_off = false;
+        if written.is_some() {
+            self.is_full = false;
+        }
         self.written = written.map(|written| (value, written.revision));
         Some(())
     }
@@ -384,6 +393,7 @@ impl<'a> Held<'a> {
             // That etcd is away is said elsewhere.
             Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => (None, retry_after(0, &self.id)),
             Err(error) => {
+                self.is_full |= matches!(error, Error::NoSpace);
                 let why = format!("etcd: {error}");
                 if refused.as_ref() != Some(&why) {
                     log::warn(&why);

@@ -19,7 +19,7 @@ use waypost_fleet::store::{self, StoreRevision, Transaction, Write};
 use waypost_fleet::view::{Fence, View};
 
 use super::{Fleet, Shared, outcome};
-use crate::fleet::{Availability, Known, ProposeError, Proposed};
+use crate::fleet::{Known, ProposeError, Proposed};
 
 /// The deadline of the question if a majority of etcd is there.
 const QUORUM: Duration = Duration::from_secs(3);
@@ -144,6 +144,20 @@ pub(super) async fn propose(
     write: &WriteId,
     until: Instant,
 ) -> Result<Proposed, ProposeError> {
+    let proposed = plan_and_carry_out(shared, obeyed, intent, write, until).await;
+    if let Err(ProposeError::Full) = proposed {
+        shared.found_full.notify_one();
+    }
+    proposed
+}
+
+async fn plan_and_carry_out(
+    shared: &Arc<Shared>,
+    obeyed: Arc<View>,
+    intent: &Intent,
+    write: &WriteId,
+    until: Instant,
+) -> Result<Proposed, ProposeError> {
     ask_majority(shared).await?;
     let mut view = obeyed;
     for _ in 0..PLANS {
@@ -170,8 +184,8 @@ pub(super) async fn propose(
 /// Asks a majority of etcd, so that nothing is proposed that is then answered by "etcd is away".
 async fn ask_majority(shared: &Shared) -> Result<(), ProposeError> {
     let picture = shared.picture.borrow().clone();
-    if let Availability::Away { why, .. } = picture.availability {
-        return Err(ProposeError::Away(why));
+    if let Some(refusal) = picture.availability.refusal() {
+        return Err(refusal);
     }
     let question = Range {
         count_only: true,

@@ -91,12 +91,9 @@ impl Shared {
         self.fleet.availability() == Availability::Available
     }
 
-    /// Returns an error while etcd is away.
+    /// Returns an error while etcd is away, or may not be read.
     pub(super) fn expect_available(&self) -> Result<(), ProposeError> {
-        match self.fleet.availability() {
-            Availability::Available => Ok(()),
-            Availability::Away { why, .. } => Err(ProposeError::Away(why)),
-        }
+        self.fleet.availability().refusal().map_or(Ok(()), Err)
     }
 
     /// The rollouts that are not as this instance has written or seen them last, by the route that each was started at: another

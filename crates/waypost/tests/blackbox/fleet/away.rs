@@ -69,6 +69,29 @@ fn full_etcd_takes_nothing_and_nothing_has_changed() {
 }
 
 #[test]
+fn full_etcd_makes_the_status_red_until_it_takes_writes_again() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    wait_for_quiet(&one);
+    // Of the dial, and of the instance's key, by which it finds out for how long.
+    for _ in 0..2 {
+        etcd.order(On::Write, Fault::Refuse(Refusal::NoSpace));
+    }
+    assert_eq!(dial_to_b(&one).status(), 507);
+    wait_for("the status", || {
+        let status = one.command(&["status"]);
+        let is_told = status.stdout.contains("the quota of etcd's database is used up");
+        (status.code == 1 && is_told).then_some(())
+    });
+    wait_for("the end of it", || {
+        (one.command(&["status"]).code == 0).then_some(())
+    });
+    assert_eq!(dial_to_b(&one).status(), 200);
+}
+
+#[test]
 fn start_without_etcd_serves_what_the_state_has_kept() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));

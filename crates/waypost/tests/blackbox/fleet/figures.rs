@@ -118,3 +118,39 @@ fn without_a_leader_that_answers_each_instance_is_asked() {
         assert!(shown.contains(&part), "{shown}");
     }
 }
+
+#[test]
+fn instance_that_refuses_the_token_of_another_is_named_until_it_accepts_it() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (first, second) = (
+        "0123456789abcdef0123456789abcdef",
+        "fedcba9876543210fedcba9876543210",
+    );
+    let instance = |token: &'static str| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("tokens"), format!("{token}\n")).unwrap();
+        let path = directory.path().join("local.yaml");
+        let local = etcd.local().replace("admin: {", "admin: { token_file: tokens,");
+        std::fs::write(&path, local).unwrap();
+        Gateway::run(directory, path, &[]).with_token(token)
+    };
+    let (one, two) = (instance(first), instance(second));
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    let (own, _) = ids(&two);
+    let told = format!("instance {own} does not accept the token of this one");
+    wait_for("the reason", || {
+        let all = stats(&one, "window=1m");
+        assert_ne!(all["instances"], 2, "{all}");
+        one.command(&["status"]).stdout.contains(&told).then_some(())
+    });
+    one.command(&["status"]).expect(1);
+    two.place("tokens", &format!("{second}\nfleet {first}\n"));
+    wait_for("the figures of both", || {
+        (stats(&one, "window=1m")["instances"] == 2).then_some(())
+    });
+    wait_for("the end of it", || {
+        (!one.command(&["status"]).stdout.contains(&told)).then_some(())
+    });
+}

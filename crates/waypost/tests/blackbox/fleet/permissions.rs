@@ -13,6 +13,11 @@ pub(super) fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway 
 
 /// Lets a user write these folders, and read all.
 fn allow(etcd: &Etcd, folders: &[&str]) {
+    allow_reading(etcd, "", folders);
+}
+
+/// Lets a user write these folders, and read what begins so below the prefix.
+fn allow_reading(etcd: &Etcd, readable: &str, folders: &[&str]) {
     let user = |name: &str| User {
         name: name.to_owned(),
         password: format!("{name}-password"),
@@ -24,7 +29,7 @@ fn allow(etcd: &Etcd, folders: &[&str]) {
             client.add_role(name).await.unwrap();
             client.grant_role(name, name).await.unwrap();
         }
-        let mut permissions = vec![(PermissionKind::Read, format!("{PREFIX}/"))];
+        let mut permissions = vec![(PermissionKind::Read, format!("{PREFIX}/{readable}"))];
         let folders = folders.iter().map(|folder| format!("{PREFIX}/{folder}"));
         permissions.extend(folders.map(|folder| (PermissionKind::ReadWrite, folder)));
         for (kind, folder) in permissions {
@@ -68,6 +73,23 @@ fn missing_permission_for_the_own_key_makes_the_status_red_and_nothing_else() {
         (&status["ok"], &status["fleet"]["available"]),
         (&json!(false), &json!(true))
     );
+}
+
+#[test]
+fn missing_permission_to_read_is_named_and_refuses_changes() {
+    let (a, b) = (named("a"), named("b"));
+    let config = split(&a, &b);
+    let etcd = Etcd::with(&config);
+    allow_reading(&etcd, "config/", &[]);
+    let one = instance_with(&etcd, "waypost-password");
+    let denied = format!("etcd: permission denied: read {PREFIX}/");
+    let said = one.wait_for_part("etcd: permission denied: read ");
+    assert!(said.contains(&denied), "{said}");
+    let refused = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    assert!(refused.text().contains(&denied), "{}", refused.text());
+    let status = one.command(&["status"]).expect(1).stdout;
+    assert!(status.contains("permission denied: read "), "{status}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn rollout_that_cannot_be_stored_holds_no_other() {
     }
     // As if a later leader had written it: this one never may again.
     let mut stored: Value = serde_json::from_str(&etcd.get("rollouts/other").unwrap()).unwrap();
-    stored["fence"] = json!(1_000_000_000);
+    stored["fence"] = json!(etcd.simulated.revision().0);
     etcd.put_key("rollouts/other", stored.to_string());
     wait_for("the second step", || {
         one.pass(6);
