@@ -439,11 +439,18 @@ impl Health {
     ) -> Option<bool> {
         let mut checks = self.checks();
         let passed = result.is_ok();
-        if !checks.state.record(passed, thresholds) {
+        let is_news = checks.state.record(passed, thresholds);
+        let is_down = checks.state.verdict() == Some(false);
+        match result {
+            // Of one that stays down, the last failure is the one to be mended.
+            Err(failure) if is_down => checks.failure = failure,
+            _ if is_news => checks.failure.clear(),
+            _ => {}
+        }
+        if !is_news {
             return None;
         }
         checks.since = now;
-        checks.failure = result.err().unwrap_or_default();
         let was = self
             .verdict
             .swap(if passed { PASSED } else { FAILED }, Ordering::Relaxed);

@@ -284,6 +284,33 @@ fn drain_outlasts_everything_else() {
 }
 
 #[test]
+fn reason_of_an_endpoint_that_stays_down_is_its_last_failed_check() {
+    let health = Health::default();
+    let now = health.began;
+    let thresholds = Thresholds {
+        unhealthy: 2,
+        healthy: 2,
+    };
+    let record = |result: Result<(), &str>, at| {
+        let changed = health.record_check(result.map_err(str::to_owned), thresholds, at);
+        let status = health.status(at, false);
+        (changed, status.reason, status.since)
+    };
+    let down = |why: &str| format!("check failed: {why}");
+    let later = now + SECOND;
+    assert_eq!(record(Err("timeout"), now), (Some(false), down("timeout"), now));
+    assert_eq!(
+        record(Err("connection refused"), later),
+        (None, down("connection refused"), now)
+    );
+    assert_eq!(record(Ok(()), later), (None, down("connection refused"), now));
+    assert_eq!(record(Err("timeout"), later), (None, down("timeout"), now));
+    assert_eq!(record(Ok(()), later).0, None);
+    assert_eq!(record(Ok(()), later), (Some(true), String::new(), later));
+    assert_eq!(record(Err("timeout"), later), (None, String::new(), later));
+}
+
+#[test]
 fn health_changes_hands() {
     let policy = policy(1, &FailureKind::ALL);
     let old = Health::default();
