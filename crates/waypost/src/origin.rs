@@ -286,17 +286,19 @@ mod options {
                 fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))
             };
             let identity = files.certificate.map(|pair| {
-                Identity::from_pem(&file(&pair.cert)?, &file(&pair.key)?)
-                    .with_context(|| format!("`{}` with `{}`", pair.cert, pair.key))
+                let identity = Identity::from_pem(&file(&pair.cert)?, &file(&pair.key)?);
+                // The message has its cause.
+                identity.map_err(|error| anyhow!("`{}` with `{}`: {error}", pair.cert, pair.key))
             });
             let identity = identity.transpose()?;
             let ca = files.ca.as_deref().map(file).transpose()?;
             let trust = ca.as_deref().map_or(Trust::Platform, Trust::Ca);
-            let tls = ClientTls::new(trust, identity.as_ref()).with_context(|| match &files.ca {
-                Some(ca) => format!("`{ca}`"),
-                None => "TLS towards etcd".to_owned(),
-            })?;
-            Ok(Some(tls))
+            let tls = ClientTls::new(trust, identity.as_ref());
+            let tls = tls.map_err(|error| match &files.ca {
+                Some(ca) => anyhow!("`{ca}`: {error}"),
+                None => anyhow!("TLS towards etcd: {error}"),
+            });
+            Ok(Some(tls?))
         }
 
         /// The user in a file of one line.
@@ -392,6 +394,20 @@ mod tests {
             let error = origin(arguments).unwrap_err();
             assert!(error.contains(expected), "{arguments:?}: {error}");
         }
+    }
+
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn file_without_a_certificate_is_named_with_one_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem").display().to_string();
+        std::fs::write(&ca, "no certificate").unwrap();
+        let origin = origin(&["https://etcd/w", "--ca", &ca]).unwrap();
+        let error = format!("{:#}", origin.options().unwrap_err());
+        assert_eq!(
+            error,
+            format!("`{ca}`: the trusted certificates cannot be used: there is no certificate in it")
+        );
     }
 
     /// The rules of `plan`, by which configs are judged, are those of the crates that use the values.

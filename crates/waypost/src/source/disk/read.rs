@@ -17,7 +17,16 @@ const READ_BYTES_MAX: u64 = waypost_config::yaml::FILE_BYTES_MAX as u64 + 1;
 /// # Errors
 /// If it does not exist, or cannot be read.
 pub(in crate::source) fn read(path: &Path) -> anyhow::Result<Texts> {
-    let metadata = fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.to_string_lossy().contains("://") => {
+            bail!(
+                "`{}` is no file or directory, which this command reads; hint: `waypost export DIRECTORY --from URL` writes the \
+             config that is in etcd to files",
+                path.display()
+            )
+        }
+        read => read.with_context(|| format!("cannot read `{}`", path.display()))?,
+    };
     if !metadata.is_dir() {
         return Ok(Texts {
             sources: vec![read_source(path)?],

@@ -246,3 +246,16 @@ fn prepare_refuses_another_version_and_another_owner() {
     assert_eq!(now.sources.len(), on_disk.sources.len());
     assert!(changed.is_of(&now) && changed != version);
 }
+
+#[test]
+fn place_in_etcd_is_no_place_on_disk() {
+    let error = read::read(Path::new("etcd://127.0.0.1:2379/waypost/prod")).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(
+        error.starts_with("`etcd://127.0.0.1:2379/waypost/prod` is no file or directory")
+            && error.contains("waypost export"),
+        "{error}"
+    );
+    let error = format!("{:#}", read::read(Path::new("absent")).unwrap_err());
+    assert!(error.starts_with("cannot read `absent`: No such file"), "{error}");
+}
