@@ -72,6 +72,7 @@ impl Plan<'_> {
             for folder in [Folder::Dials, Folder::Rollouts] {
                 self.compares.push(self.view.nothing_written(folder));
             }
+            self.rests_on_weights = true;
             return;
         }
         for route in routes {

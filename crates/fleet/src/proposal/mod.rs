@@ -132,6 +132,8 @@ pub struct Proposal {
     marks: Vec<(Key, StoreRevision)>,
     /// The names of all texts that it rests on; `None` if it does not rest on the config.
     names: Option<BTreeSet<ConfigName>>,
+    /// True if it rests on no dial and no rollout being written.
+    rests_on_weights: bool,
 }
 
 /// The outcome of a proposal, as far as a later view shows it.
@@ -217,6 +219,7 @@ impl Intent {
             parts: BTreeMap::new(),
             marks: Vec::new(),
             names: None,
+            rests_on_weights: false,
             number: None,
         };
         match self {
@@ -298,7 +301,8 @@ impl Proposal {
     }
 
     /// Returns true if nothing else stands against it than that texts were swept meanwhile, or that the config that is tried has
-    /// come to another stage, since the view that it was planned against: then it may be planned again.
+    /// come to another stage, since the view that it was planned against: then it may be planned again. A dial or a rollout that
+    /// was written where it rests on there being none would be passed over by the next plan, which rests on the newer view.
     pub fn may_be_planned_again(&self, planned: &View, view: &View) -> bool {
         let tried = |view: &View| {
             let canary = view.canary.as_ref().map(|canary| &*canary.value);
@@ -311,13 +315,21 @@ impl Proposal {
             Key::Canary => is_the_same,
             _ => false,
         });
-        !conflicts.is_empty() && are_harmless.all(|is_harmless| is_harmless)
+        let are_weights_written = self.rests_on_weights && weights_since(planned.at, view);
+        !conflicts.is_empty() && !are_weights_written && are_harmless.all(|is_harmless| is_harmless)
     }
 
     fn writes(&self, key: &Key, view: &View) -> bool {
         let key = view.prefix.encode(key);
         self.main.writes.iter().any(|write| write.key() == key)
     }
+}
+
+/// Returns true if a dial or a rollout of a view was written after `at`.
+fn weights_since(at: StoreRevision, view: &View) -> bool {
+    let dials = view.dials.values().map(|dial| dial.modified);
+    let rollouts = view.rollouts.values().map(|rollout| rollout.modified);
+    dials.chain(rollouts).any(|modified| modified > at)
 }
 
 /// A proposal in the making.
@@ -330,6 +342,7 @@ struct Plan<'v> {
     parts: BTreeMap<String, Vec<u8>>,
     marks: Vec<(Key, StoreRevision)>,
     names: Option<BTreeSet<ConfigName>>,
+    rests_on_weights: bool,
     number: Option<u64>,
 }
 
@@ -416,6 +429,7 @@ impl Plan<'_> {
             main,
             marks: self.marks,
             names: self.names,
+            rests_on_weights: self.rests_on_weights,
         })
     }
 }

@@ -459,6 +459,35 @@ fn a_canary_and_what_turns_one_of_its_splits_exclude_each_other() {
 }
 
 #[test]
+fn canary_is_not_planned_again_over_what_turned_one_of_its_splits_meanwhile() {
+    let routes: Vec<String> = (0..200).map(|number| format!("r{number}")).collect();
+    for is_rollout in [false, true] {
+        let mut world = World::new();
+        world.carry_out(apply(texts(&[("a.yaml", "old")])));
+        world.store.put(&key("instances/i0"), instance(None).to_value());
+        world.store.put(&key("leader/1"), "i0");
+        let view = world.view();
+        // Its texts lie in parts, so it rests on the sweep.
+        let canary = Intent::Try(Try {
+            texts: texts(&[("a.yaml", &"x".repeat(2 << 20))]),
+            draft: draft(),
+            chosen: vec!["i0".to_owned()],
+            routes: routes.clone(),
+            leads: Vec::new(),
+            hold_ms: 0,
+        });
+        let canary = world.plan(&view, canary).unwrap();
+        world.store.put(&key("sweep"), "w");
+        assert!(canary.may_be_planned_again(&view, &world.view()));
+        let turn = turn(&mut world, is_rollout, "r7");
+        let turn = world.plan(&view, turn).unwrap();
+        assert!(world.commit(&turn));
+        assert!(!world.commit(&canary));
+        assert!(!canary.may_be_planned_again(&view, &world.view()), "{is_rollout}");
+    }
+}
+
+#[test]
 fn another_stage_of_a_canary_is_in_the_way_of_no_dial() {
     let mut trial = Trial::new(30 * SECOND);
     let view = trial.world.view();
