@@ -46,6 +46,32 @@ struct Question {
     by: Option<String>,
     /// True if it makes no difference whether it is carried out once or twice.
     is_repeatable: bool,
+    /// The sign that it was carried out, if there is one to be seen afterwards.
+    sign: Option<Sign>,
+}
+
+/// A rollout whose state says that something was done.
+struct Sign {
+    /// The path of the rollout.
+    path: String,
+    states: &'static [&'static str],
+}
+
+impl Sign {
+    /// The sign of an action on the rollout of a route.
+    fn of(route: &str, action: RolloutAction) -> Option<Self> {
+        let states: &[&str] = match action {
+            RolloutAction::Pause => &["paused"],
+            RolloutAction::Resume => &["waiting", "running"],
+            RolloutAction::Abort => &["aborted"],
+            RolloutAction::Finish => &["finished"],
+            RolloutAction::Promote | RolloutAction::Approve => return None,
+        };
+        Some(Self {
+            path: format!("{PATH}/{}/rollout", segment(route)),
+            states,
+        })
+    }
 }
 
 /// The reason why a leader did not answer.
@@ -102,6 +128,7 @@ impl Fleet {
                     versions,
                     by: Some(by),
                     is_repeatable: false,
+                    sign: None,
                 };
                 ask(shared, question, reply);
             }
@@ -114,6 +141,8 @@ impl Fleet {
                 reply,
             } => {
                 let query = if write { "?write=true" } else { "" };
+                // The state does not say if the config was written.
+                let sign = Sign::of(&route, action).filter(|_| !write);
                 let question = Question {
                     method: "POST",
                     path: format!("{PATH}/{}/rollout/{}{query}", segment(&route), action.as_str()),
@@ -122,6 +151,7 @@ impl Fleet {
                     by: Some(by),
                     // Two of these are two steps.
                     is_repeatable: !matches!(action, RolloutAction::Promote | RolloutAction::Approve),
+                    sign,
                 };
                 ask(shared, question, reply);
             }
@@ -150,6 +180,7 @@ fn look(path: String) -> Question {
         versions: None,
         by: None,
         is_repeatable: true,
+        sign: None,
     }
 }
 
@@ -168,6 +199,7 @@ fn dial(path: String, weights: Option<Vec<(String, u64)>>, by: String) -> Questi
         versions: None,
         by: Some(by),
         is_repeatable: true,
+        sign: None,
     }
 }
 
@@ -201,26 +233,30 @@ async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Res
         let fence = Some(&leader.fence);
         let is_replaced =
             |picture: &Picture| picture.view.leader().as_ref().map(|leader| &leader.fence) != fence;
-        let silence = if **id == *shared.id() && shared.fence().is_none() {
-            Silence::Unasked("its lease may have ended".to_owned())
+        let patience = TIMEOUT.saturating_sub(began.elapsed());
+        let answer = if **id == *shared.id() && shared.fence().is_none() {
+            Err(Silence::Unasked("its lease may have ended".to_owned()))
         } else {
-            let patience = TIMEOUT.saturating_sub(began.elapsed());
             tokio::select! {
                 biased;
-                answer = ask_leader(shared, &view, id, &question, patience) => match answer {
-                    Ok(Err(problem)) if lost.is_some() && CHANGED.contains(&problem.status) => {
-                        return Err(Problem::outcome_unknown(format!(
-                            "the leader before did not answer, and may have done it ({}); the present one says: {}",
-                            lost.unwrap_or_default(),
-                            problem.detail
-                        )));
-                    }
-                    Ok(answer) => return answer,
-                    Err(silence) => silence,
-                },
-                Ok(_) = pictures.wait_for(is_replaced) => Silence::Lost("it does not lead any more".to_owned()),
-                () = sleep_until(deadline), if question.method == "GET" => Silence::Lost("it takes too long".to_owned()),
+                answer = ask_leader(shared, &view, id, &question, patience) => answer,
+                Ok(_) = pictures.wait_for(is_replaced) => Err(Silence::Lost("it does not lead any more".to_owned())),
+                () = sleep_until(deadline), if question.method == "GET" => Err(Silence::Lost("it takes too long".to_owned())),
             }
+        };
+        let silence = match answer {
+            Ok(Err(problem)) if CHANGED.contains(&problem.status) && lost.is_some() => {
+                if let Some(done) = look_for_sign(shared, &view, id, &question, patience).await {
+                    return Ok(done);
+                }
+                return Err(Problem::outcome_unknown(format!(
+                    "the leader before did not answer, and may have done it ({}); the present one says: {}",
+                    lost.unwrap_or_default(),
+                    problem.detail
+                )));
+            }
+            Ok(answer) => return answer,
+            Err(silence) => silence,
         };
         let (why, until) = match silence {
             Silence::Lost(why) if !question.is_repeatable => {
@@ -244,6 +280,24 @@ async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Res
             });
         }
     }
+}
+
+/// The answer to a question that an earlier leader has carried out, as far as the rollout says so.
+async fn look_for_sign<T: DeserializeOwned>(
+    shared: &Shared,
+    view: &View,
+    leader: &str,
+    question: &Question,
+    patience: Duration,
+) -> Option<T> {
+    let sign = question.sign.as_ref()?;
+    let look = look(sign.path.clone());
+    let seen = ask_leader::<serde_json::Value>(shared, view, leader, &look, patience).await;
+    let rollout = seen.ok()?.ok()?;
+    let state = rollout["state"].as_str()?;
+    sign.states
+        .contains(&state)
+        .then(|| serde_json::from_value(rollout).ok())?
 }
 
 async fn ask_leader<T: DeserializeOwned>(

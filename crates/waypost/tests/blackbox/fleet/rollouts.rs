@@ -1,5 +1,7 @@
 //! Rollouts: the leader turns them, and another instance goes on when it is gone.
 
+use waypost_etcd::simulated::fault::Hold;
+
 use super::*;
 
 /// A route with a ramp by time of these steps.
@@ -203,4 +205,29 @@ fn abort_waits_for_the_next_leader_where_the_last_is_dead() {
 #[test]
 fn abort_waits_for_the_next_leader_where_the_last_stands_still() {
     check_abort_without(|leader| leader.signal(rustix::process::Signal::STOP));
+}
+
+#[test]
+fn abort_that_the_last_leader_has_carried_out_is_answered_by_the_next() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(ramp(&a, &b));
+    let (mut one, two) = leader_first(&etcd);
+    let started = start(&one);
+    assert_eq!(started.status(), 200, "{}", started.text());
+    wait_for("the first step", || (live(&two) == live(&one)).then_some(()));
+    wait_for_quiet(&one);
+    wait_for_quiet(&two);
+    let hold = Hold::new();
+    etcd.order(On::Write, Fault::HoldAnswer(hold.clone()));
+    std::thread::scope(|scope| {
+        let abort = scope.spawn(|| two.admin("POST", "/api/v1/routes/users/rollout/abort", "", ""));
+        etcd.runtime.block_on(hold.arrived());
+        one.kill();
+        etcd.pass(Duration::from_secs(11));
+        let aborted = abort.join().unwrap();
+        assert_eq!(aborted.status(), 200, "{}", aborted.text());
+        assert_eq!(aborted.json()["state"], "aborted");
+    });
+    hold.release();
+    wait_for_body(&two, "a");
 }
