@@ -67,8 +67,11 @@ async fn look_where_told(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Resul
         named.display()
     ));
     // Its id and what was kept there are others.
+    let damaged = shared.fleet().take_damaged();
     drop(shared);
-    look(origin, &named, arrival).await
+    let shared = look(origin, &named, arrival).await?;
+    shared.fleet().add_damaged(damaged);
+    Ok(shared)
 }
 
 /// Reads what the fleet says, or what this state directory has kept of it.

@@ -206,6 +206,9 @@ impl Control {
         };
         state.damaged.extend(damaged);
         log_state(&state);
+        // These are logged already.
+        let kept = state.shared().map(|joined| joined.fleet.take_damaged());
+        state.damaged.extend(kept.into_iter().flatten());
         let revision = first_revision(&state, &texts, gateway.generation().plan());
 
         let mut inherited_admin = handover.admin;

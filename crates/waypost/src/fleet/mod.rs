@@ -13,6 +13,7 @@
 
 #[cfg(not(feature = "etcd"))]
 mod absent;
+pub(crate) mod holder;
 #[cfg(feature = "etcd")]
 mod link;
 pub(crate) mod seal;

@@ -1,14 +1,14 @@
 //! The id of this instance, which it keeps over restarts.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::File;
 use std::path::Path;
 
 use aws_lc_rs::rand;
 use waypost_fleet::key::{INSTANCE_CHARS_MAX, is_instance};
 
-use crate::checksummed::{self, create_directory};
-use crate::fleet::Arrival;
+use crate::checksummed::{self, Damaged, ReadError};
+use crate::fleet::{Arrival, holder};
+use crate::log;
 
 /// The name of the file with the id.
 const FILE: &str = "instance";
@@ -25,6 +25,8 @@ pub(super) struct Identity {
     pub(super) lock: Option<File>,
     /// True if it is that of a process which has the lock until its end.
     pub(super) is_inherited: bool,
+    /// The file with the id, if it was damaged: the instance is another one than before.
+    pub(super) damaged: Option<Damaged>,
 }
 
 impl Identity {
@@ -32,28 +34,37 @@ impl Identity {
     /// takes over from the first: that one holds the lock to its end.
     pub(super) fn of(state: &Path, arrival: Arrival) -> Self {
         let file = state.join(FILE);
-        let Some(lock) = lock(state) else {
-            let is_successor = match arrival {
+        let lock = lock(state);
+        let is_inherited = lock.is_none()
+            && match arrival {
                 Arrival::Own => false,
                 // Earlier versions write no number.
                 Arrival::Upgrade { from } => holder(state).is_none_or(|holder| holder == from),
             };
-            let kept = kept(&file).filter(|_| is_successor);
-            return Self {
-                is_inherited: kept.is_some(),
-                id: kept.unwrap_or_else(fresh),
-                lock: None,
-            };
+        let owns = lock.is_some();
+        let (kept, damaged) = match owns || is_inherited {
+            true => kept(&file, owns),
+            false => (None, None),
         };
-        let id = kept(&file).unwrap_or_else(|| {
+        let is_inherited = is_inherited && kept.is_some();
+        let id = kept.unwrap_or_else(|| {
             let id = fresh();
-            keep(state, &id);
+            if owns {
+                keep(state, &id);
+            }
             id
         });
+        if let Some(Damaged { file, why, .. }) = &damaged {
+            log::warn(format_args!(
+                "`{}` is damaged: {why}; this instance is {id} from now on",
+                file.display()
+            ));
+        }
         Self {
             id,
-            lock: Some(lock),
-            is_inherited: false,
+            lock,
+            is_inherited,
+            damaged,
         }
     }
 }
@@ -64,34 +75,34 @@ pub(super) fn keep(state: &Path, id: &str) {
     let _ = checksummed::write(&state.join(FILE), id.as_bytes());
 }
 
-/// The id in a file, if there is one.
-fn kept(file: &Path) -> Option<String> {
-    let kept = checksummed::read(file).ok().flatten()?;
-    String::from_utf8(kept).ok().filter(|id| is_instance(id))
+/// The id in a file, if there is one. A damaged file is set aside by who `owns` the directory.
+fn kept(file: &Path, owns: bool) -> (Option<String>, Option<Damaged>) {
+    let read = match checksummed::read(file) {
+        Ok(None) => return (None, None),
+        Ok(Some(body)) => String::from_utf8(body).ok().filter(|id| is_instance(id)),
+        Err(ReadError::Damaged(why)) => return (None, Some(checksummed::set_aside(file, &why, owns))),
+        Err(ReadError::Io(error)) => {
+            log::warn(format_args!("`{}` cannot be read: {error}", file.display()));
+            return (None, None);
+        }
+    };
+    match read {
+        Some(id) => (Some(id), None),
+        None => (
+            None,
+            Some(checksummed::set_aside(file, "it has no id of an instance", owns)),
+        ),
+    }
 }
 
 /// Takes the lock, if it is free.
 pub(super) fn lock(state: &Path) -> Option<File> {
-    create_directory(state).ok()?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(state.join(LOCK))
-        .ok()?;
-    file.try_lock().ok()?;
-    let mut held = &file;
-    // Without the number, a process that takes over from another one is believed to do so from this one.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| write!(held, "{}", std::process::id()));
-    Some(file)
+    holder::take(&state.join(LOCK))
 }
 
 /// The process that has the lock, as far as it says so.
 fn holder(state: &Path) -> Option<u32> {
-    let text = fs::read_to_string(state.join(LOCK)).ok()?;
-    text.parse().ok()
+    holder::of(&state.join(LOCK))
 }
 
 /// The longest part of a host's name in an id: a hyphen and eight digits follow.
@@ -116,7 +127,35 @@ pub(super) fn fresh() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn damaged_id_is_set_aside_by_its_owner_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path();
+        let of = || Identity::of(state, Arrival::Own);
+        let first = of();
+        assert_eq!(first.damaged, None);
+        fs::write(state.join(FILE), "damaged").unwrap();
+        // It is the first one's, and not looked at by another one.
+        assert_eq!(of().damaged, None);
+        let upgrade = Arrival::Upgrade {
+            from: std::process::id(),
+        };
+        let after = Identity::of(state, upgrade).damaged.unwrap();
+        assert_eq!((&after.file, &after.now), (&state.join(FILE), &state.join(FILE)));
+        let before = first.id.clone();
+        drop(first);
+        let second = of();
+        assert_eq!(second.damaged.unwrap().now, state.join("instance.bad"));
+        assert_ne!(second.id, before);
+        drop(second.lock);
+        checksummed::write(&state.join(FILE), b"no id").unwrap();
+        assert_eq!(of().damaged.unwrap().why, "it has no id of an instance");
+        assert_eq!(of().damaged, None);
+    }
 
     #[test]
     fn an_id_is_kept_and_belongs_to_one_process() {

@@ -125,6 +125,8 @@ impl Shared {
         let mut troubles = self.presence.borrow().troubles.clone();
         troubles.extend(lock(&self.unopened).iter().cloned());
         troubles.extend(self.refusals(view));
+        let in_use = lock(&self.in_use).clone();
+        troubles.extend(in_use.map(|state| self.in_use_of(&state)));
         let senseless = view.troubles();
         troubles.extend(senseless.map(|trouble| format!("`{}`: {}", trouble.key, trouble.why)));
         if picture.known == Known::Read && view.config_keys.is_empty() {

@@ -51,6 +51,7 @@ use self::look::Settling;
 use self::presence::Presence;
 use super::seal::Seal;
 use super::{Arrival, Availability, CountsWanted, Known, Round, Served};
+use crate::checksummed::Damaged;
 use crate::log;
 
 /// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
@@ -94,6 +95,10 @@ struct Shared {
     unopened: Mutex<Vec<String>>,
     /// The state directory, while it keeps the id.
     keeps_id: Mutex<Option<PathBuf>>,
+    /// The state directory, while another process has it, or it cannot be locked: nothing is kept there.
+    in_use: Mutex<Option<PathBuf>>,
+    /// Damaged files of the state directory, until they are taken.
+    damaged: Mutex<Vec<Damaged>>,
     /// The lock of the id, once the process that had it is none of the fleet.
     inherited: Mutex<Option<File>>,
     picture: watch::Sender<Picture>,
@@ -165,7 +170,8 @@ impl Fleet {
         arrival: Arrival,
     ) -> Self {
         let identity = identity::Identity::of(state, arrival);
-        let kept = cache::read(&prefix, state);
+        let kept = cache::read(&prefix, state, identity.lock.is_some());
+        let damaged = identity.damaged.iter().cloned().chain(kept.damaged).collect();
         let (mut replica, known) = match kept.replica {
             Some(replica) => (replica, Known::Cached),
             None => (Replica::new(prefix.clone()), Known::Nothing),
@@ -183,6 +189,8 @@ impl Fleet {
             seal,
             unopened: Mutex::default(),
             keeps_id: Mutex::new(identity.lock.is_some().then(|| state.to_owned())),
+            in_use: Mutex::default(),
+            damaged: Mutex::new(damaged),
             inherited: Mutex::default(),
             picture: watch::Sender::new(Picture {
                 number: 0,
@@ -239,6 +247,9 @@ impl Fleet {
         } = outside;
         let shared = || Arc::clone(&self.shared);
         let predecessor = identity.is_inherited.then(|| state.clone());
+        if identity.lock.is_none() && !identity.is_inherited {
+            self.shared.finds_in_use(&state);
+        }
         lock(&self.tasks).extend([
             tokio::spawn(counts::keep(shared(), wanted)),
             tokio::spawn(presence::keep(shared(), predecessor)),
@@ -269,6 +280,16 @@ impl Fleet {
     /// The view that the state directory had at the start, if there was a config in it.
     pub(crate) fn last_view(&self) -> Option<&Arc<View>> {
         self.shared.last.view.as_ref()
+    }
+
+    /// Takes the damaged files of the state directory, which were named in the log.
+    pub(crate) fn take_damaged(&self) -> Vec<Damaged> {
+        std::mem::take(&mut lock(&self.shared.damaged))
+    }
+
+    /// Adds damaged files of a directory that was looked at before.
+    pub(crate) fn add_damaged(&self, damaged: Vec<Damaged>) {
+        lock(&self.shared.damaged).extend(damaged);
     }
 
     /// The config that this instance served before its start, if the state directory had it.
@@ -426,6 +447,23 @@ impl Shared {
         }
         *lock(&self.id) = Arc::clone(&id);
         id
+    }
+
+    /// Notes that the state directory is not this process's.
+    fn finds_in_use(&self, state: &Path) {
+        let before = lock(&self.in_use).replace(state.to_owned());
+        if before.is_none() {
+            log::warn(self.in_use_of(state));
+        }
+    }
+
+    fn in_use_of(&self, state: &Path) -> String {
+        format!(
+            "the state directory `{}` is in use by another process, or cannot be locked: this instance is {} until its end, and \
+             a start without etcd has nothing to serve; hint: give each instance a `state` of its own",
+            state.display(),
+            self.id()
+        )
     }
 
     fn view(&self) -> Arc<View> {

@@ -111,6 +111,7 @@ pub(super) async fn keep(shared: Arc<Shared>, predecessor: Option<Box<Path>>) {
                 "the id {before} belongs to another process, or its lock in `{}` cannot be had: this instance is {fresh} from now on",
                 state.display()
             ));
+            shared.finds_in_use(&state);
         }
         if lock.is_some() {
             *super::lock(&shared.keeps_id) = Some(state.into());

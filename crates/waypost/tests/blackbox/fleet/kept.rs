@@ -240,3 +240,54 @@ fn state_of_the_local_file_comes_before_that_of_all() {
     wait_for("what the state keeps", || of("own/fleet").then_some(()));
     assert!(!of("elsewhere") && !of(".waypost"));
 }
+
+#[test]
+fn instance_says_that_another_process_has_its_state_until_that_ends() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let one = etcd.instance();
+    wait_for_kept(&one, |index| contains(index, PREFIX));
+    assert!(is_ok(&one));
+    let two = one.again();
+    wait_for_revision(&two, 1);
+    let status = two.command(&["status"]).expect(1).stdout;
+    assert!(
+        status.contains(".waypost` is in use by another process") && status.contains("`state` of its own"),
+        "{status}"
+    );
+    assert!(is_ok(&one));
+    drop(one);
+    wait_for("a green status", || is_ok(&two).then_some(()));
+}
+
+#[test]
+fn damaged_files_of_the_state_are_in_the_status_and_counted() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let mut one = etcd.instance();
+    wait_for_kept(&one, |index| contains(index, PREFIX));
+    assert!(is_ok(&one));
+    one.kill();
+    let state = one.directory().join(".waypost");
+    for name in ["fleet", "instance"] {
+        std::fs::write(state.join(name), "damaged").unwrap();
+    }
+    let one = one.restarted();
+    wait_for_revision(&one, 1);
+    one.wait_for_part("instance` is damaged: its first line is not complete; this instance is ");
+    let damaged = one.admin_json("/api/v1/status")["state"]["damaged"].clone();
+    let names: Vec<&str> = damaged
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|damaged| damaged["now"].as_str()?.rsplit('/').next())
+        .collect();
+    assert_eq!(names, ["instance.bad", "fleet.bad"]);
+    assert!(one.metrics().contains("waypost_state_damaged_files 2"));
+    let status = one.command(&["status"]).expect(1).stdout;
+    assert!(status.contains("fleet.bad"), "{status}");
+    // Once it was seen, the next start is as any other.
+    let one = one.restarted();
+    wait_for_revision(&one, 1);
+    assert!(is_ok(&one));
+}

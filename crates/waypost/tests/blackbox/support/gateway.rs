@@ -265,10 +265,15 @@ impl Gateway {
 
     /// Starts a second gateway on the same config.
     pub(crate) fn again(&self) -> Self {
+        self.again_in(&self.environment)
+    }
+
+    /// Starts a second gateway on the same config, with this environment.
+    pub(crate) fn again_in(&self, environment: &[(String, String)]) -> Self {
         Self::start(
             Arc::clone(&self.directory),
             self.config.clone(),
-            self.environment.clone(),
+            environment.to_vec(),
             self.admin,
         )
     }

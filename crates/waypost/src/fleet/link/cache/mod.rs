@@ -26,10 +26,10 @@ use waypost_fleet::text::Digest;
 use waypost_fleet::view::{Kept as KeptValue, View};
 
 use self::index::{Index, Item, ServedIndex, Value};
-use self::values::{Values, read_whole};
+use self::values::{Faults, Values};
 use super::identity::{self, Identity};
 use super::{Picture, Shared};
-use crate::checksummed;
+use crate::checksummed::{self, Damaged};
 use crate::fleet::{Known, Served};
 use crate::log;
 
@@ -68,6 +68,8 @@ pub(super) struct Kept {
     pub(super) served: Option<Served>,
     /// The number of instances that lived.
     pub(super) instances: usize,
+    /// Damaged files, which count as none.
+    pub(super) damaged: Vec<Damaged>,
 }
 
 /// The parts of a fleet whose change calls for another write.
@@ -172,6 +174,9 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
             return;
         };
         (lock, writer) = (held, back);
+        if lock.is_some() {
+            *super::lock(&shared.in_use) = None;
+        }
         let pause = match outcome {
             Outcome::Written => {
                 shared.kept.send_replace(Some(subject.clone()));
@@ -181,6 +186,9 @@ pub(super) async fn keep(shared: Arc<Shared>, state: Box<Path>, identity: Identi
             }
             // It may end, and this one goes on.
             Outcome::NotOurs => {
+                if may_lock {
+                    shared.finds_in_use(&state);
+                }
                 shared.kept.send_replace(None);
                 RETRY
             }
@@ -355,38 +363,41 @@ fn here<T: Record>(kept: &KeptValue<T>) -> Value {
     Value::Here(kept.value.to_value())
 }
 
-/// Reads what is kept of the fleet under `prefix`, as far as it is there and whole.
-pub(super) fn read(prefix: &Prefix, state: &Path) -> Kept {
-    let index = read_whole(&state.join(FILE)).and_then(|body| Index::read(&body));
-    let Some(index) = index.filter(|index| index.prefix == prefix.to_string()) else {
-        return Kept::default();
+/// Reads what is kept of the fleet under `prefix`, as far as it is there and whole. Damaged files are set aside by who `owns`
+/// the directory.
+pub(super) fn read(prefix: &Prefix, state: &Path, owns: bool) -> Kept {
+    let mut faults = Faults {
+        owns,
+        found: Vec::new(),
     };
-    let values = Values::new(state.join(VALUES));
-    let served = index.served.as_ref().and_then(|served| {
-        let texts = served.texts.iter().map(|(name, digest)| {
-            let text = values.read(*digest)?;
-            Some((name.clone(), text.into()))
+    let mut kept = Kept::default();
+    let index = faults.read(&state.join(FILE)).and_then(|body| Index::read(&body));
+    if let Some(index) = index.filter(|index| index.prefix == prefix.to_string()) {
+        let values = Values::new(state.join(VALUES));
+        kept.instances = usize::try_from(index.instances).unwrap_or(usize::MAX);
+        kept.served = index.served.as_ref().and_then(|served| {
+            let texts = served.texts.iter().map(|(name, digest)| {
+                let text = values.read(*digest, &mut faults)?;
+                Some((name.clone(), text.into()))
+            });
+            Some(Served {
+                number: served.number,
+                texts: texts.collect::<Option<Texts>>()?,
+            })
         });
-        Some(Served {
-            number: served.number,
-            texts: texts.collect::<Option<Texts>>()?,
-        })
-    });
-    let instances = usize::try_from(index.instances).unwrap_or(usize::MAX);
-    Kept {
-        replica: replica(prefix, index, &values),
-        served,
-        instances,
+        kept.replica = replica(prefix, index, &values, &mut faults);
     }
+    kept.damaged = faults.found;
+    kept
 }
 
 /// The replica that an index makes; `None` unless there is a whole config in it.
-fn replica(prefix: &Prefix, index: Index, values: &Values) -> Option<Replica> {
+fn replica(prefix: &Prefix, index: Index, values: &Values, faults: &mut Faults) -> Option<Replica> {
     let mut entries = Vec::new();
     for item in index.items {
         let value = match item.value {
             Value::Here(value) => Some(value),
-            Value::Apart(digest) => values.read(digest),
+            Value::Apart(digest) => values.read(digest, faults),
         };
         let is_config = matches!(prefix.decode(item.key.as_bytes()), Some(Key::Config(_)));
         let value = match value {
@@ -474,7 +485,7 @@ mod tests {
         Writer::new(directory.path())
             .write(&before, Some(&served))
             .unwrap();
-        let kept = read(&prefix(), directory.path());
+        let kept = read(&prefix(), directory.path(), true);
         let after = kept.replica.unwrap().view();
         assert_eq!(after.at, before.at);
         assert_eq!(after.config, before.config);
@@ -484,7 +495,7 @@ mod tests {
         assert_eq!((after.instances.len(), after.candidates.len()), (0, 0));
         assert_eq!((kept.served, kept.instances), (Some(served), 1));
 
-        let other = read(&"/waypost/test".parse().unwrap(), directory.path());
+        let other = read(&"/waypost/test".parse().unwrap(), directory.path(), true);
         assert!(other.replica.is_none() && other.served.is_none());
     }
 
@@ -514,7 +525,7 @@ mod tests {
         let now = apart(directory.path());
         let same = now.iter().filter(|(name, file)| texts.get(*name) == Some(file));
         assert_eq!((now.len(), same.count()), (2, 1));
-        let kept = read(&prefix(), directory.path()).replica.unwrap().view();
+        let kept = read(&prefix(), directory.path(), true).replica.unwrap().view();
         assert_eq!((&kept.config, &kept.dials), (&view.config, &view.dials));
     }
 
@@ -530,12 +541,14 @@ mod tests {
         let digest = Digest::of(b"routes: []\n").to_string();
         let file = directory.path().join(VALUES).join(&digest);
         fs::write(&file, "damaged").unwrap();
-        let kept = read(&prefix(), directory.path());
+        let kept = read(&prefix(), directory.path(), true);
         assert!(kept.replica.is_none());
         assert_eq!(kept.served, Some(other));
         assert!(apart(directory.path()).contains_key(&format!("{digest}.bad")));
+        assert_eq!(kept.damaged.len(), 1);
+        assert_eq!(kept.damaged[0].file, file);
         fs::write(directory.path().join(FILE), "damaged").unwrap();
-        let kept = read(&prefix(), directory.path());
+        let kept = read(&prefix(), directory.path(), true);
         assert!(kept.replica.is_none() && kept.served.is_none());
         assert!(directory.path().join(format!("{FILE}.bad")).exists());
     }

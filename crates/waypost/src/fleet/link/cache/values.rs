@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use waypost_fleet::text::Digest;
 
-use crate::checksummed::{self, ReadError};
+use crate::checksummed::{self, Damaged, ReadError};
 use crate::log;
 
 /// The files with the values.
@@ -39,12 +39,12 @@ impl Values {
     }
 
     /// Reads a value, if it is there and whole.
-    pub(super) fn read(&self, digest: Digest) -> Option<Vec<u8>> {
+    pub(super) fn read(&self, digest: Digest, faults: &mut Faults) -> Option<Vec<u8>> {
         let file = self.path(digest);
-        match read_whole(&file)? {
+        match faults.read(&file)? {
             value if Digest::of(&value) == digest => Some(value),
             _ => {
-                set_aside(&file, "it is another one than its name says");
+                faults.add(&file, "it is another one than its name says");
                 None
             }
         }
@@ -74,28 +74,39 @@ impl Values {
     }
 }
 
-/// Reads a file of the cache, if it is there and whole. A damaged one is set aside.
-pub(super) fn read_whole(file: &Path) -> Option<Vec<u8>> {
-    match checksummed::read(file) {
-        Ok(body) => body,
-        Err(ReadError::Damaged(why)) => {
-            set_aside(file, &why);
-            None
-        }
-        Err(ReadError::Io(error)) => {
-            log::warn(format_args!("`{}` cannot be read: {error}", file.display()));
-            None
-        }
-    }
+/// The damaged files of a cache.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// True if this process has the directory: it sets them aside.
+    pub(super) owns: bool,
+    pub(super) found: Vec<Damaged>,
 }
 
-fn set_aside(file: &Path, why: &str) {
-    let damaged = checksummed::set_aside(file, why, true);
-    log::warn(format_args!(
-        "`{}` is damaged: {why}; it is now `{}`",
-        file.display(),
-        damaged.now.display()
-    ));
+impl Faults {
+    /// Reads a file, if it is there and whole.
+    pub(super) fn read(&mut self, file: &Path) -> Option<Vec<u8>> {
+        match checksummed::read(file) {
+            Ok(body) => body,
+            Err(ReadError::Damaged(why)) => {
+                self.add(file, &why);
+                None
+            }
+            Err(ReadError::Io(error)) => {
+                log::warn(format_args!("`{}` cannot be read: {error}", file.display()));
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, file: &Path, why: &str) {
+        let damaged = checksummed::set_aside(file, why, self.owns);
+        let what = match damaged.now == damaged.file {
+            true => "it is left where it is".to_owned(),
+            false => format!("it is now `{}`", damaged.now.display()),
+        };
+        log::warn(format_args!("`{}` is damaged: {why}; {what}", file.display()));
+        self.found.push(damaged);
+    }
 }
 
 #[cfg(test)]
@@ -123,14 +134,15 @@ mod tests {
         values.write(two, b"two").unwrap();
         let modified = |digest: Digest| fs::metadata(at.join(digest.to_string())).unwrap().ino();
         let before = modified(one);
+        let mut faults = Faults::default();
         values.write(one, b"one").unwrap();
         assert_eq!(modified(one), before);
-        assert_eq!(values.read(one).as_deref(), Some(&b"one"[..]));
+        assert_eq!(values.read(one, &mut faults).as_deref(), Some(&b"one"[..]));
         fs::write(at.join("other"), "x").unwrap();
         values.retain(&[two].into());
         assert_eq!(names(&at), [two.to_string(), "other".to_owned()]);
         values.write(one, b"one").unwrap();
-        assert_eq!(values.read(one).as_deref(), Some(&b"one"[..]));
+        assert_eq!(values.read(one, &mut faults).as_deref(), Some(&b"one"[..]));
     }
 
     #[test]
@@ -140,11 +152,16 @@ mod tests {
         let digest = Digest::of(b"one");
         checksummed::write(&at.join(digest.to_string()), b"two").unwrap();
         let mut values = Values::new(at.clone());
-        assert_eq!(values.read(digest), None);
+        let mut faults = Faults::default();
+        assert_eq!(values.read(digest, &mut faults), None);
+        assert_eq!((faults.found.len(), names(&at)), (1, vec![digest.to_string()]));
+        faults.owns = true;
+        assert_eq!(values.read(digest, &mut faults), None);
         assert_eq!(names(&at), [format!("{digest}.bad")]);
         values.write(digest, b"one").unwrap();
         fs::write(at.join(digest.to_string()), "cut").unwrap();
-        assert_eq!(Values::new(at.clone()).read(digest), None);
+        assert_eq!(Values::new(at.clone()).read(digest, &mut faults), None);
+        assert_eq!(faults.found.len(), 3);
         assert_eq!(names(&at), [format!("{digest}.bad"), format!("{digest}.bad-2")]);
     }
 }
