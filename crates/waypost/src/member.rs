@@ -50,18 +50,20 @@ pub(crate) async fn join(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Resul
 /// As [`look`], with the state directory that the config of the fleet names.
 async fn look_where_told(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Result<Shared> {
     let home = origin.directory.join(STATE);
-    let pointer = Pointer::new(&home, origin.source.prefix.as_str());
+    let pointer = Pointer::new(&home, origin.source.prefix.as_str(), arrival);
     let state = pointer.read().unwrap_or_else(|| home.clone());
     let shared = look(origin, &state, arrival).await?;
     // A process that takes over stays where the one before is.
-    let is_asked = arrival == Arrival::Own && shared.fleet().known() == Known::Read;
-    let Some(named) = is_asked.then(|| named_state(&shared, &home)).flatten() else {
-        return Ok(shared);
-    };
-    pointer.write(Some(&*named).filter(|named| *named != home));
-    if named == state {
-        return Ok(shared);
+    let is_there = arrival != Arrival::Own && pointer.is_ours();
+    let is_asked = !is_there && shared.fleet().known() == Known::Read;
+    let named = is_asked.then(|| named_state(&shared, &home)).flatten();
+    if let Some(named) = &named {
+        pointer.write(Some(&**named).filter(|named| *named != home));
     }
+    let claim = pointer.into_claim();
+    let Some(named) = named.filter(|named| *named != state) else {
+        return Ok(shared.holding(claim));
+    };
     log::info(format_args!(
         "the state is in `{}`, as the config in etcd says",
         named.display()
@@ -71,7 +73,7 @@ async fn look_where_told(origin: &EtcdOrigin, arrival: Arrival) -> anyhow::Resul
     drop(shared);
     let shared = look(origin, &named, arrival).await?;
     shared.fleet().add_damaged(damaged);
-    Ok(shared)
+    Ok(shared.holding(claim))
 }
 
 /// Reads what the fleet says, or what this state directory has kept of it.

@@ -15,6 +15,7 @@ use waypost_fleet::view::View;
 use super::disk::material;
 use super::disk::stamp::Stamp;
 use crate::fleet::Fleet;
+use crate::state::pointer::Claim;
 use crate::state::shared::shared_texts;
 use crate::texts::{Texts, file_name};
 
@@ -31,6 +32,9 @@ pub(crate) struct Shared {
     local: Option<Source>,
     /// The directory that relative names of files count from.
     directory: PathBuf,
+    /// The right to say where the state is, for as long as this process lives.
+    #[expect(dead_code, reason = "it is held")]
+    claim: Option<Claim>,
 }
 
 impl Shared {
@@ -40,7 +44,13 @@ impl Shared {
             fleet,
             local,
             directory,
+            claim: None,
         }
+    }
+
+    /// The same, which holds a claim.
+    pub(crate) fn holding(self, claim: Option<Claim>) -> Self {
+        Self { claim, ..self }
     }
 
     pub(crate) fn fleet(&self) -> &Arc<Fleet> {

@@ -242,6 +242,31 @@ fn state_of_the_local_file_comes_before_that_of_all() {
 }
 
 #[test]
+fn instances_of_one_working_directory_find_their_own_states_without_etcd() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().key("state: ${PLACE}").all_to(&a));
+    let places = tempfile::tempdir().unwrap();
+    let place = |name: &str| places.path().join(name).display().to_string();
+    let environment = |name: &str| vec![("PLACE".to_owned(), place(name))];
+    let one = etcd.instance_in(&environment("one"));
+    one.wait_for_part(&format!("the state is in `{}`", place("one")));
+    let two = one.again_in(&environment("two"));
+    two.wait_for_part("fleet-state` is in use by another process");
+    two.wait_for_part(&format!("the state is in `{}`", place("two")));
+    let id = |gateway: &Gateway| gateway.admin_json("/api/v1/fleet")["instance"].clone();
+    let before = id(&one);
+    wait_for("what the state keeps", || {
+        places.path().join("one/fleet").exists().then_some(())
+    });
+
+    etcd.simulated.stop(0);
+    let one = one.restarted();
+    one.wait_for_part(&format!("etcd is away: what `{}` has kept of", place("one")));
+    assert_eq!((body(&one), id(&one)), ("a".to_owned(), before));
+    drop(two);
+}
+
+#[test]
 fn instance_says_that_another_process_has_its_state_until_that_ends() {
     let a = named("a");
     let etcd = Etcd::with(Config::new().all_to(&a));
