@@ -1,4 +1,6 @@
 //! Questions to the instances of a fleet that are under way, or were answered in this second: those who ask the same share one.
+//!
+//! Seconds that were told without an instance are told again for a while: one that was late once makes no dip that stays.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +18,10 @@ const TOGETHER: u64 = 10;
 /// Seconds before now from which on only what is new is asked for.
 const NEW: u64 = 60;
 const NEW_MINUTES: u64 = 10 * 60;
+
+/// Seconds for which figures that lack an instance are told again, and the same of minutes.
+const AGAIN: u64 = 20;
+const AGAIN_MINUTES: u64 = 2 * super::MINUTE;
 
 /// The figures that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,14 +45,39 @@ impl Wanted {
             ..self
         }
     }
+
+    fn subject(&self) -> Subject {
+        (self.route.clone(), self.step)
+    }
+}
+
+/// The seconds for which figures are told again.
+fn again(step: Step) -> u64 {
+    match step {
+        Step::Second => AGAIN,
+        Step::Minute => AGAIN_MINUTES,
+    }
 }
 
 type Round = Arc<OnceCell<Arc<Summed>>>;
+
+/// A time that was told without an instance.
+#[derive(Debug, Clone, Copy)]
+struct Lack {
+    /// Its first second.
+    from: u64,
+    /// The second in which an instance was missing last.
+    at: u64,
+}
+
+/// The figures of a route, or of all requests.
+type Subject = (Option<String>, Step);
 
 /// The questions of a second.
 #[derive(Default)]
 pub(crate) struct Rounds {
     held: Mutex<(u64, HashMap<Wanted, Round>)>,
+    lacks: Mutex<HashMap<Subject, Lack>>,
 }
 
 impl Rounds {
@@ -61,6 +92,34 @@ impl Rounds {
             return Round::default();
         }
         Arc::clone(rounds.entry(asked.clone()).or_default())
+    }
+
+    /// Asks for what was told without an instance along with what is asked for.
+    pub(crate) fn reach_back(&self, asked: &mut Wanted, now: u64) {
+        let lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = again(asked.step);
+        let lack = lacks.get(&asked.subject());
+        if let Some(lack) = lack.filter(|lack| lack.at.saturating_add(again) >= now) {
+            asked.from = asked.from.min(lack.from.max(now.saturating_sub(again)));
+        }
+    }
+
+    /// Notes that this was told without an instance.
+    pub(crate) fn lacks(&self, asked: &Wanted, now: u64) {
+        let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = asked.subject();
+        if lacks.len() >= ROUNDS_MAX && !lacks.contains_key(&subject) {
+            lacks.retain(|(_, step), lack| lack.at.saturating_add(again(*step)) >= now);
+            if lacks.len() >= ROUNDS_MAX {
+                return;
+            }
+        }
+        let from = asked.from.max(now.saturating_sub(again(asked.step)));
+        let lack = lacks.entry(subject).or_insert(Lack { from, at: now });
+        // An earlier time without an instance may be over, and told again.
+        let is_over = lack.at.saturating_add(again(asked.step)) < now;
+        lack.from = if is_over { from } else { lack.from.min(from) };
+        lack.at = now;
     }
 }
 
@@ -105,6 +164,48 @@ mod tests {
         ] {
             assert_eq!(asked(step, from).shared(now).from, expected, "{step:?} {from}");
         }
+    }
+
+    #[test]
+    fn what_was_told_without_an_instance_is_told_again_for_a_while() {
+        let (rounds, now) = (Rounds::default(), 1_800_000_007);
+        let from = |step, from, now| {
+            let mut asked = asked(step, from);
+            rounds.reach_back(&mut asked, now);
+            asked.from
+        };
+        let second = |of, now| from(Step::Second, of, now);
+        assert_eq!(second(now, now), now);
+        rounds.lacks(&asked(Step::Second, now - 1), now);
+        rounds.lacks(&asked(Step::Second, now), now + 1);
+        for (at, expected) in [
+            (now + 2, now - 1),
+            (now + 19, now - 1),
+            (now + 21, now + 1),
+            // It was told again long enough.
+            (now + 22, now + 22),
+        ] {
+            assert_eq!(second(at, at), expected, "{at}");
+        }
+        // Who asks for more has it anyway, and what is by the minute, or of a route, is another matter.
+        assert_eq!(second(now - 100, now + 2), now - 100);
+        assert_eq!(from(Step::Minute, now, now + 2), now);
+        let of_route = |route: &str| Wanted {
+            route: Some(route.to_owned()),
+            ..asked(Step::Second, now)
+        };
+        let mut other = of_route("users");
+        rounds.reach_back(&mut other, now + 2);
+        assert_eq!(other.from, now);
+        // The time before is not told again once another one begins.
+        rounds.lacks(&asked(Step::Second, now + 99), now + 100);
+        assert_eq!(second(now + 101, now + 101), now + 99);
+        rounds.lacks(&asked(Step::Minute, 0), now);
+        assert_eq!(from(Step::Minute, now, now), now - 120);
+        for number in 0..1000 {
+            rounds.lacks(&of_route(&number.to_string()), now + 100);
+        }
+        assert_eq!(rounds.lacks.lock().unwrap().len(), ROUNDS_MAX);
     }
 
     #[test]

@@ -24,13 +24,15 @@ const BYTES_MAX: usize = 32 << 20;
 /// Series of an instance, at most.
 const SERIES_MAX: usize = 1000;
 
-/// The figures of all instances, from the second `asked.from` on. Those who ask the same in one second share an answer.
+/// The figures of all instances, from the second `asked.from` on. Those who ask the same in one second share an answer. What
+/// was told without an instance a moment ago is told again.
 pub(super) async fn summed(
     state: &Arc<AppState>,
-    asked: Wanted,
+    mut asked: Wanted,
     is_passed_on: bool,
 ) -> Result<Summed, Problem> {
     let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(1) - 1;
+    state.rounds.reach_back(&mut asked, now);
     let shared = asked.clone().shared(now);
     let round = state.rounds.of(&shared, now);
     let summed = round
@@ -39,6 +41,9 @@ pub(super) async fn summed(
             Ok::<_, Problem>(Arc::new(summed))
         })
         .await?;
+    if !summed.missing.is_empty() {
+        state.rounds.lacks(&asked, now);
+    }
     Ok(summed.since(asked.from))
 }
 

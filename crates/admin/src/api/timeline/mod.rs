@@ -158,7 +158,7 @@ pub(super) fn operations() -> Vec<Operation> {
             (
                 "since",
                 "integer",
-                "`next` of an earlier response: only what is new, in seconds since the Unix epoch",
+                "`next` of an earlier response: only what is new, in seconds since the Unix epoch; parts that lacked an instance of the fleet come again",
             ),
             (
                 "own",
