@@ -109,7 +109,7 @@ impl ConfigName {
         let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"))?;
         let is_name = !stem.is_empty()
             && !name.starts_with('.')
-            && !name.contains(['/', '\\'])
+            && !name.contains('/')
             && !name.contains(char::is_control);
         is_name.then(|| Self(name.to_owned()))
     }
@@ -289,6 +289,22 @@ mod tests {
 
     fn prefix() -> Prefix {
         "/waypost/prod".parse().unwrap()
+    }
+
+    #[test]
+    fn text_has_a_name_if_a_directory_would_read_the_file() {
+        for (name, expected) in [
+            ("main.yaml", true),
+            ("b\\s.yml", true),
+            ("é *?.yaml", true),
+            (".main.yaml", false),
+            ("main.txt", false),
+            ("a/main.yaml", false),
+            ("a\n.yaml", false),
+            (".yaml", false),
+        ] {
+            assert_eq!(ConfigName::new(name).is_some(), expected, "{name:?}");
+        }
     }
 
     #[test]

@@ -162,6 +162,9 @@ pub enum PlanError {
     /// A text is not UTF-8.
     #[error("`{0}` is not UTF-8")]
     Encoding(String),
+    /// A text has no name that it can be stored under, or that of another one.
+    #[error("`{0}` cannot be the name of a text of a fleet, or two texts have it")]
+    Name(String),
     /// A text would be read as the place of one.
     #[error("`{0}` begins with `@parts`")]
     Mark(String),

@@ -33,7 +33,7 @@ use crate::state::dials::Dials;
 use crate::state::revision::Revision;
 use crate::state::revisions::Revisions;
 use crate::state::shared::canary::Tried;
-use crate::state::shared::{Retold, Shared, records, shared_texts};
+use crate::state::shared::{Retold, Shared, all_shared_texts, records};
 use crate::texts::Texts;
 
 /// The default name of the directory.
@@ -313,7 +313,8 @@ impl State {
         let Some(shared) = &mut self.shared else {
             return Ok(revision.number);
         };
-        let number = shared.apply(shared_texts(texts), revision.draft(), dials).await?;
+        let texts = all_shared_texts(texts)?;
+        let number = shared.apply(texts, revision.draft(), dials).await?;
         self.obey_own();
         Ok(number)
     }
@@ -338,7 +339,8 @@ impl State {
         let Some(shared) = &mut self.shared else {
             return Ok(());
         };
-        let begun = shared.begin_canary(shared_texts(texts), revision.draft(), tried);
+        let texts = all_shared_texts(texts)?;
+        let begun = shared.begin_canary(texts, revision.draft(), tried);
         Ok(begun.await?)
     }
 

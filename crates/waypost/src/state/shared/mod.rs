@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use waypost_fleet::config;
 use waypost_fleet::key::ConfigName;
-use waypost_fleet::proposal::{self, Apply, Intent, Note};
+use waypost_fleet::proposal::{self, Apply, Intent, Note, PlanError};
 use waypost_fleet::record::revision::Draft;
 use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::{Fence, View};
@@ -371,6 +371,22 @@ pub(crate) fn shared_texts(texts: &Texts) -> config::Texts {
         .collect()
 }
 
+/// The same, if none of the texts is left out.
+///
+/// # Errors
+/// One has no name for a key, or the name of another one.
+pub(super) fn all_shared_texts(texts: &Texts) -> Result<config::Texts, ProposeError> {
+    let mut shared = config::Texts::new();
+    for source in &texts.sources {
+        let name = file_name(&source.name);
+        let taken = ConfigName::new(name).map(|key| shared.insert(key, Arc::clone(&source.text)));
+        if !matches!(taken, Some(None)) {
+            return Err(ProposeError::Senseless(PlanError::Name(name.to_owned())));
+        }
+    }
+    Ok(shared)
+}
+
 /// Takes one value over.
 fn take<K, Q, T: ?Sized>(
     obeyed: &mut waypost_fleet::view::Shelf<K, T>,
@@ -387,6 +403,38 @@ fn take<K, Q, T: ?Sized>(
         }
         None => {
             obeyed.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waypost_config::{Kind, Source};
+
+    use super::*;
+
+    #[test]
+    fn no_text_is_left_out_unsaid() {
+        let texts = |names: &[&str]| Texts {
+            sources: names
+                .iter()
+                .map(|name| Source {
+                    name: format!("/waypost/prod/config/{name}"),
+                    text: b"routes: []\n"[..].into(),
+                })
+                .collect(),
+            kind: Kind::Directory,
+            local: None,
+        };
+        let all = all_shared_texts(&texts(&["a.yaml", "b\\s.yml"])).unwrap();
+        let names: Vec<&str> = all.keys().map(ConfigName::as_str).collect();
+        assert_eq!(names, ["a.yaml", "b\\s.yml"]);
+        for (names, refused) in [
+            (&["a.yaml", "b.txt"][..], "b.txt"),
+            (&["a.yaml", "\u{fffd}.yaml", "\u{fffd}.yaml"], "\u{fffd}.yaml"),
+        ] {
+            let error = all_shared_texts(&texts(names)).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{refused}` cannot be")), "{error}");
         }
     }
 }

@@ -45,6 +45,21 @@ fn apply_through_one_instance_is_in_force_at_all_with_one_number() {
 }
 
 #[test]
+fn text_whose_name_has_a_backslash_is_in_force_at_all() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    let text = "services: { s3: { endpoints: [\"http://127.0.0.1:1\"] } }\n";
+    let applied = one.admin("PUT", "/api/v1/config/files/b%5cs.yaml", YAML, text);
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    assert_eq!(etcd.get("config/b\\s.yaml").as_deref(), Some(text));
+    wait_for_revision(&two, 2);
+    let files = two.admin_json("/api/v1/config/files").to_string();
+    assert!(files.contains(r#""b\\s.yaml""#), "{files}");
+}
+
+#[test]
 fn change_of_a_config_that_is_another_one_by_now_is_refused() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(Config::new().all_to(&a));
