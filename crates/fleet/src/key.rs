@@ -240,9 +240,8 @@ impl Prefix {
         (self.encode(&key) == text).then_some(key)
     }
 
-    /// Returns true if a key that [`decode`](Self::decode) does not know lies where only the fleet's keys are. Among texts of the
-    /// config, other files may be, as in a directory.
-    pub fn is_astray(&self, bytes: &[u8]) -> bool {
+    /// The reason why a key that [`decode`](Self::decode) does not know is none, if it lies where only the fleet's keys are.
+    pub fn why_astray(&self, bytes: &[u8]) -> Option<&'static str> {
         let folders = [
             Folder::Texts,
             Folder::Revisions,
@@ -253,8 +252,18 @@ impl Prefix {
             Folder::Leader,
             Folder::Certificates,
         ];
-        let mut folders = folders.into_iter();
-        folders.any(|folder| bytes.starts_with(self.folder(folder).as_bytes()))
+        let is_in = |folder: &str| bytes.starts_with(folder.as_bytes());
+        let is_below = |key: &Key| is_in(&format!("{}/", self.encode(key)));
+        if is_in(&self.folder(Folder::Config)) {
+            return Some(
+                "it is no text of the config: that has the name of a file that ends in `.yaml` or `.yml`, and does not begin \
+                 with a dot",
+            );
+        }
+        let is_astray = folders.into_iter().any(|folder| is_in(&self.folder(folder)))
+            || is_below(&Key::Canary)
+            || is_below(&Key::Sweep);
+        is_astray.then_some("nothing has this name in a fleet")
     }
 }
 

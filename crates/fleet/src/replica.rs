@@ -270,8 +270,11 @@ impl Replica {
     /// Notes a key that is none of the fleet's, and lies among them.
     fn put_astray(&mut self, key: &[u8]) {
         let view = &mut self.view;
-        if view.astray.len() < ASTRAY_MAX && view.prefix.is_astray(key) && !view.astray.contains_key(key) {
-            let trouble = Trouble::new(key, "nothing has this name in a fleet");
+        if view.astray.len() >= ASTRAY_MAX || view.astray.contains_key(key) {
+            return;
+        }
+        if let Some(why) = view.prefix.why_astray(key) {
+            let trouble = Trouble::new(key, why);
             Arc::make_mut(&mut view.astray).insert(key.to_vec(), trouble);
         }
     }

@@ -198,7 +198,7 @@ fn damaged_values_are_named_and_count_as_absent() {
     }
     let view = world.view();
     let named: Vec<&str> = view.troubles().map(|trouble| &*trouble.key).collect();
-    assert_eq!(named.len(), 6, "{named:?}");
+    assert_eq!(named.len(), 7, "{named:?}");
     assert!(view.dials.is_empty() && view.instances.is_empty() && view.canary.is_none());
     assert_eq!(view.config, None);
     assert_eq!(view.next_revision(), Some(8));
@@ -207,7 +207,7 @@ fn damaged_values_are_named_and_count_as_absent() {
     world.store.put(&key("dials/users"), "]");
     assert!(!world.commit(&proposal));
     world.carry_out(dial("users", 9));
-    assert_eq!(world.view().troubles().count(), 5);
+    assert_eq!(world.view().troubles().count(), 6);
 }
 
 #[test]

@@ -195,11 +195,13 @@ fn key_among_those_of_the_fleet_that_is_none_is_named_while_it_is_there() {
             modified: StoreRevision(1),
         })
     };
-    let keys: [&[u8]; 4] = [
+    let keys: [&[u8]; 6] = [
         b"/waypost/test/dials/\xff",
         b"/waypost/test/instances/a\x1b[31mb",
         b"/waypost/test/other/x",
-        b"/waypost/test/config/readme.md",
+        b"/waypost/test/config/shop.yam",
+        b"/waypost/test/config/a/b.yaml",
+        b"/waypost/test/canary/x",
     ];
     assert!(replica.apply(keys.map(put), StoreRevision(1)));
     let names: Vec<String> = replica
@@ -210,6 +212,9 @@ fn key_among_those_of_the_fleet_that_is_none_is_named_while_it_is_there() {
     assert_eq!(
         names,
         [
+            "/waypost/test/canary/x",
+            "/waypost/test/config/a/b.yaml",
+            "/waypost/test/config/shop.yam",
             "/waypost/test/dials/\\xff",
             "/waypost/test/instances/a\\u{1b}[31mb"
         ]

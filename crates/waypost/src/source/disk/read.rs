@@ -1,5 +1,6 @@
 //! Reading a config from disk: one file, or all files of a directory.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,16 @@ pub(in crate::source) fn read(path: &Path) -> anyhow::Result<Texts> {
             local: None,
         });
     }
-    let sources: anyhow::Result<Vec<Source>> = files_of(path)?.iter().map(|file| read_source(file)).collect();
+    let mut sources = Vec::new();
+    for file in files_of(path)? {
+        // Two other names may be shown as the same.
+        if file.file_name().and_then(OsStr::to_str).is_none() {
+            bail!("cannot read `{}`: its name is not UTF-8", file.display());
+        }
+        sources.push(read_source(&file)?);
+    }
     Ok(Texts {
-        sources: sources?,
+        sources,
         kind: Kind::Directory,
         local: None,
     })
@@ -99,4 +107,26 @@ fn read_source(path: &Path) -> anyhow::Result<Source> {
         name: path.display().to_string(),
         text: text.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn name_that_is_not_utf_8_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &[u8]| directory.path().join(OsStr::from_bytes(name));
+        fs::write(file("é.yaml".as_bytes()), "routes: []\n").unwrap();
+        fs::write(file(b"\xff.txt"), "no config").unwrap();
+        assert_eq!(read(directory.path()).unwrap().sources.len(), 1);
+        fs::write(file(b"\xff.yaml"), "routes: []\n").unwrap();
+        let error = read(directory.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("\u{fffd}.yaml`: its name is not UTF-8"),
+            "{error}"
+        );
+    }
 }
