@@ -138,6 +138,7 @@ impl Replica {
             value,
             created: modified,
             modified,
+            is_leased: false,
         };
         let mut entries = Vec::new();
         for (name, raw) in &self.raw {
@@ -232,6 +233,10 @@ impl Replica {
                 put(&mut view.drains, name, entry)
             }
             Key::Rollout(route) => put(&mut view.rollouts, Arc::from(&**route), entry),
+            // Such as one that was put by hand, or copied: nothing would end it.
+            Key::Instance(_) | Key::Candidate(_) if !entry.is_leased => {
+                Err("it is under no lease".to_owned())
+            }
             Key::Instance(id) => put(&mut view.instances, Arc::from(&**id), entry),
             Key::Candidate(_) => match std::str::from_utf8(&entry.value) {
                 Ok(id) if is_instance(id) => {

@@ -25,6 +25,8 @@ pub struct Entry {
     pub created: StoreRevision,
     /// When it was changed last.
     pub modified: StoreRevision,
+    /// True if it ends with a lease.
+    pub is_leased: bool,
 }
 
 /// A change of a key.

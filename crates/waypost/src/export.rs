@@ -95,6 +95,7 @@ fn in_etcd(origin: &EtcdOrigin) -> anyhow::Result<Texts> {
         value: kv.value,
         created: StoreRevision(kv.create_revision.0),
         modified: StoreRevision(kv.mod_revision.0),
+        is_leased: kv.lease.is_some(),
     });
     let mut replica = Replica::new(prefix);
     replica.reset(entries, StoreRevision(read.revision.0));

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use waypost_fleet::key::Folder;
 use waypost_fleet::store::{Change, Compare, Entry, StoreRevision, Transaction, Write};
+
+use crate::promises::prefix;
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -59,6 +62,9 @@ impl Store {
                         value: value.clone(),
                         created,
                         modified: at,
+                        is_leased: [Folder::Instances, Folder::Leader]
+                            .iter()
+                            .any(|folder| key.starts_with(prefix().folder(*folder).as_bytes())),
                     };
                     self.keys.insert(key, entry.clone());
                     changes.push(Change::Put(entry));

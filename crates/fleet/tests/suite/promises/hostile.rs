@@ -193,6 +193,7 @@ fn key_among_those_of_the_fleet_that_is_none_is_named_while_it_is_there() {
             value: b"{}".to_vec(),
             created: StoreRevision(1),
             modified: StoreRevision(1),
+            is_leased: true,
         })
     };
     let keys: [&[u8]; 6] = [

@@ -134,6 +134,7 @@ fn entry(kv: KeyValue) -> Entry {
         value: kv.value,
         created: StoreRevision(kv.create_revision.0),
         modified: StoreRevision(kv.mod_revision.0),
+        is_leased: kv.lease.is_some(),
     }
 }
 

@@ -227,6 +227,7 @@ mod tests {
             .unwrap(),
             created: StoreRevision(1),
             modified: StoreRevision(1),
+            is_leased: true,
         });
         replica.reset(entries, StoreRevision(1));
         hints(&replica.view())

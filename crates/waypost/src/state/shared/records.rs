@@ -362,6 +362,7 @@ mod tests {
                     value,
                     created: at,
                     modified: at,
+                    is_leased: false,
                 }),
                 Write::Delete { key } => Change::Delete(key.into_bytes()),
             });

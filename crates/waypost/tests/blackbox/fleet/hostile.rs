@@ -5,12 +5,19 @@ use super::*;
 /// The name of a key that would colour a terminal.
 const COLOURED: &str = "\u{1b}[31mred";
 
+/// Puts keys. Those of instances have a lease.
 fn put(etcd: &Etcd, pairs: impl Iterator<Item = (String, Vec<u8>)>) {
+    let lease = etcd.client.grant(Duration::from_secs(10), None);
+    let lease = etcd.runtime.block_on(lease).unwrap().id;
     let mut pairs = pairs.peekable();
     while pairs.peek().is_some() {
         let some = pairs.by_ref().take(100);
         let txn = some.fold(Txn::new(), |txn, (rest, value)| {
-            txn.then(Put::new(format!("{PREFIX}/{rest}"), value))
+            let put = Put::new(format!("{PREFIX}/{rest}"), value);
+            txn.then(match rest.starts_with("instances/") {
+                true => put.with_lease(lease),
+                false => put,
+            })
         });
         assert!(etcd.runtime.block_on(etcd.client.txn(&txn)).unwrap().succeeded);
     }
@@ -107,4 +114,26 @@ fn ten_thousand_instances_are_shown() {
         (fleet["instances"].as_array()?.len() == 10_001).then_some(())
     });
     assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn instance_or_candidate_without_a_lease_is_none_and_is_named() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    // Older than any candidate of an instance.
+    etcd.put_key("leader/0", "other");
+    etcd.put_key(
+        "instances/other",
+        r#"{"version":"1","started":"2026-01-01T00:00:00Z","healthy":true}"#,
+    );
+    let one = etcd.instance();
+    wait_for("the lead", || leads(&one).then_some(()));
+    wait_for_revision(&one, 1);
+    let shown = one.command(&["fleet"]).expect(1).stdout;
+    for key in ["leader/0", "instances/other"] {
+        let told = format!("`{PREFIX}/{key}`: it is under no lease");
+        assert!(shown.contains(&told), "{shown}");
+    }
+    let fleet = one.admin_json("/api/v1/fleet");
+    assert_eq!(fleet["instances"].as_array().unwrap().len(), 1, "{fleet}");
 }

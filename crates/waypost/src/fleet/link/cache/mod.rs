@@ -411,6 +411,7 @@ fn replica(prefix: &Prefix, index: Index, values: &Values, faults: &mut Faults) 
             value,
             created: item.modified,
             modified: item.modified,
+            is_leased: false,
         });
     }
     let mut replica = Replica::new(prefix.clone());
@@ -434,6 +435,7 @@ mod tests {
             value: value.into(),
             created: StoreRevision(modified),
             modified: StoreRevision(modified),
+            is_leased: true,
         }
     }
 

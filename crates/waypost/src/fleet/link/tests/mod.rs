@@ -64,6 +64,16 @@ impl Bench {
         self.client.put(&Put::new(key, value)).await.unwrap();
     }
 
+    /// Puts a key as an instance that lives does.
+    async fn put_leased(&self, key: &str, value: &str) {
+        let key = format!("/waypost/prod/{key}");
+        let lease = self.client.grant(PATIENCE, None).await.unwrap().id;
+        self.client
+            .put(&Put::new(key, value).with_lease(lease))
+            .await
+            .unwrap();
+    }
+
     async fn delete(&self, key: &str) {
         let key = KeyRange::key(format!("/waypost/prod/{key}"));
         self.client.delete(&Delete::new(key)).await.unwrap();
@@ -585,7 +595,7 @@ async fn a_proposal_whose_time_is_over_is_not_made() {
 async fn who_needs_a_leader_waits_for_one_and_is_told_why_there_is_none() {
     let bench = Bench::new(1).await;
     let other = serde_json::to_string(&record()).unwrap();
-    bench.put("instances/other", &other).await;
+    bench.put_leased("instances/other", &other).await;
     let fleet = bench.fleet("a");
     fleet.ready(PATIENCE).await;
     let none = fleet.leader(Duration::ZERO).await.unwrap_err();
