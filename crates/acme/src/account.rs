@@ -125,7 +125,10 @@ impl Account {
         let restored = instant_acme::Account::builder_with_http(Box::new(client.clone()))
             .from_credentials(kept.credentials)
             .await;
-        let inner = restored.map_err(|error| failure(&client, error))?;
+        let inner = restored.map_err(|error| match error {
+            Error::KeyRejected | Error::Crypto => Why::Account(error.to_string()).into(),
+            error => failure(&client, error),
+        })?;
         if has_moved {
             let contact = contacts(authority.contact);
             let contact: Vec<&str> = contact.iter().map(String::as_str).collect();

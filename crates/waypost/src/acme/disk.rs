@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use waypost_proxy::challenges::{Challenge, Challenges};
 
 use super::name::CertificateName;
-use super::record::{StoreError, Stored};
+use super::record::{StoreError, Stored, Unread};
 use crate::checksummed::{self, Damaged, ReadError, create_directory, set_aside};
 
 /// The name of the directory.
@@ -52,13 +52,26 @@ impl Disk {
         beside(move || load(&directory, owns)).await
     }
 
-    pub(super) async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Reads a file, for the owner of the state. A damaged one is set aside.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Unread> {
         let path = self.directory.join(name);
-        beside(move || {
-            let read = checksummed::read(&path);
-            read.map_err(|error| StoreError(format!("`{}` cannot be read: {error}", path.display())))
-        })
-        .await
+        let cannot = format!("`{}` cannot be read", path.display());
+        match beside(move || checksummed::read(&path)).await {
+            Ok(read) => Ok(read),
+            Err(ReadError::Damaged(why)) => Err(Unread::Damaged(self.set_aside(name, why).await)),
+            Err(ReadError::Io(error)) => Err(StoreError(format!("{cannot}: {error}")).into()),
+        }
+    }
+
+    /// Sets a damaged file aside, for the owner of the state. Returns that and `why` in a sentence.
+    pub(super) async fn set_aside(&self, name: &str, why: String) -> String {
+        let path = self.directory.join(name);
+        let aside = beside(move || set_aside(&path, &why, true)).await;
+        let (file, now, why) = (aside.file.display(), aside.now.display(), &aside.why);
+        match aside.now == aside.file {
+            true => format!("`{file}`: {why}"),
+            false => format!("`{file}`: {why}; it is `{now}` now"),
+        }
     }
 
     /// Writes a file that only its owner may read, as temporary files are.

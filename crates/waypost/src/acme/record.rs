@@ -49,7 +49,10 @@ pub(crate) struct OrdersRecord {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
     pub(crate) pair: Option<PairRecord>,
-    pub(crate) orders: OrdersRecord,
+    /// The orders so far; `None` if what was kept of them is lost.
+    pub(crate) orders: Option<OrdersRecord>,
+    /// Records that are damaged and count as absent, in a sentence each.
+    pub(crate) damaged: Vec<String>,
 }
 
 /// The records of a store, as they were read.
@@ -65,6 +68,17 @@ pub(crate) struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct StoreError(pub(crate) String);
+
+/// The reason that a record is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unread {
+    /// Its content is not what was written, and never will be again.
+    #[error("{0}")]
+    Damaged(String),
+    /// The store does not give it now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// The endings of names: of certificates with their keys, orders, and accounts.
 const PAIR: &str = ".pair";
@@ -91,6 +105,36 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|_| "its content is not as it was written".to_owned())
 }
 
+/// A record that can be read.
+pub(super) trait Whole: Sized {
+    /// Reads what is kept.
+    ///
+    /// # Errors
+    /// It is damaged, in one sentence.
+    fn whole(body: &[u8]) -> Result<Self, String>;
+}
+
+impl Whole for PairRecord {
+    fn whole(body: &[u8]) -> Result<Self, String> {
+        let pair: Self = parse(body)?;
+        pair.identity().map_err(|error| error.to_string())?;
+        Ok(pair)
+    }
+}
+
+impl Whole for OrdersRecord {
+    fn whole(body: &[u8]) -> Result<Self, String> {
+        parse(body)
+    }
+}
+
+/// The text of an account.
+impl Whole for String {
+    fn whole(body: &[u8]) -> Result<Self, String> {
+        parse(body)
+    }
+}
+
 impl Stored {
     /// Returns true for a name under which something is kept.
     pub(crate) fn has(name: &str) -> bool {
@@ -105,13 +149,11 @@ impl Stored {
     /// It is damaged, in one sentence.
     pub(crate) fn take(&mut self, name: &str, body: &[u8]) -> Result<(), String> {
         if name.ends_with(PAIR) {
-            let pair: PairRecord = parse(body)?;
-            pair.identity().map_err(|error| error.to_string())?;
-            self.pairs.push(pair);
+            self.pairs.push(PairRecord::whole(body)?);
         } else if name.ends_with(ORDERS) {
-            self.orders.push(parse(body)?);
+            self.orders.push(OrdersRecord::whole(body)?);
         } else if name.ends_with(ACCOUNT) {
-            parse::<String>(body)?;
+            String::whole(body)?;
         }
         Ok(())
     }
@@ -165,6 +207,16 @@ impl OrdersRecord {
     pub(super) fn begin(&mut self, hosts: &[Box<str>], now: Timestamp) {
         self.hosts = hosts.to_vec();
         self.last = Some(now);
+    }
+
+    /// Orders of which nothing is known any more: the last one may have begun just now, and failed.
+    pub(super) fn lost(hosts: &[Box<str>], now: Timestamp) -> Self {
+        let mut orders = Self {
+            failures: 1,
+            ..Self::default()
+        };
+        orders.begin(hosts, now);
+        orders
     }
 
     pub(super) fn succeeded(&mut self) {

@@ -11,8 +11,8 @@ use waypost_fleet::store::StoreRevision;
 use waypost_proxy::challenges::Challenge;
 
 use super::name::CertificateName;
-use super::record::{StoreError, Stored, parse};
-use crate::fleet::{Fleet, Secret};
+use super::record::{StoreError, Stored, Unread, parse};
+use crate::fleet::{Fleet, Secret, Unopened};
 use crate::log;
 
 /// The ending of the names of challenges.
@@ -85,9 +85,12 @@ impl Sealed {
         stored(&secrets, &mut Taken::default())
     }
 
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let secret = self.fleet.secret(name).map_err(StoreError)?;
-        Ok(secret.map(|Secret(body)| body))
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Unread> {
+        match self.fleet.secret(name) {
+            Ok(secret) => Ok(secret.map(|Secret(body)| body)),
+            Err(Unopened::Damaged(why)) => Err(Unread::Damaged(why)),
+            Err(Unopened::Key(why)) => Err(StoreError(why).into()),
+        }
     }
 
     pub(super) async fn write(&self, name: &str, body: Vec<u8>) -> Result<(), StoreError> {

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use waypost_fleet::store::StoreRevision;
 use waypost_proxy::challenges::{Challenge, Challenges};
 
 use super::disk::{self, Disk};
 use super::name::{AccountName, CertificateName};
 use super::record::{
-    OrdersRecord, PairRecord, Record, StoreError, Stored, account_name, orders_name, pair_name, parse,
+    OrdersRecord, PairRecord, Record, StoreError, Stored, Unread, Whole, account_name, orders_name, pair_name,
 };
 use super::sealed::{self, Sealed};
 use crate::fleet::Fleet;
@@ -51,16 +50,23 @@ impl Store {
         }
     }
 
-    /// The certificate of this name, as far as it is known.
+    /// The certificate of this name, as far as it is known. Damaged records are set aside, or written over in time.
     pub(crate) async fn certificate(&self, name: &CertificateName) -> Result<Record, StoreError> {
+        let mut damaged = Vec::new();
+        let pair: Option<Option<PairRecord>> = whole(self.read(&pair_name(name)).await, &mut damaged)?;
+        let orders: Option<Option<OrdersRecord>> = whole(self.read(&orders_name(name)).await, &mut damaged)?;
         Ok(Record {
-            pair: self.read(&pair_name(name)).await?,
-            orders: self.read(&orders_name(name)).await?.unwrap_or_default(),
+            pair: pair.flatten(),
+            orders: orders.map(Option::unwrap_or_default),
+            damaged,
         })
     }
 
     /// The text of an account.
-    pub(crate) async fn account(&self, name: &AccountName) -> Result<Option<String>, StoreError> {
+    ///
+    /// # Errors
+    /// It is damaged, or the store does not give it.
+    pub(crate) async fn account(&self, name: &AccountName) -> Result<Option<String>, Unread> {
         self.read(&account_name(name)).await
     }
 
@@ -105,13 +111,18 @@ impl Store {
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+    async fn read<T: Whole>(&self, name: &str) -> Result<Option<T>, Unread> {
         let body = match self {
             Self::Disk(disk) => disk.read(name).await?,
             Self::Sealed(sealed) => sealed.read(name)?,
         };
-        let parsed = body.map(|body| parse(&body)).transpose();
-        parsed.map_err(|error| StoreError(format!("`{name}` cannot be read: {error}")))
+        match body.map(|body| T::whole(&body)).transpose() {
+            Ok(read) => Ok(read),
+            Err(why) => Err(Unread::Damaged(match self {
+                Self::Disk(disk) => disk.set_aside(name, why).await,
+                Self::Sealed(_) => format!("`{name}`: {why}"),
+            })),
+        }
     }
 
     async fn write(&self, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
@@ -121,6 +132,18 @@ impl Store {
             Self::Disk(disk) => disk.write(name, body).await,
             Self::Sealed(sealed) => sealed.write(name, body).await,
         }
+    }
+}
+
+/// What was read, or into `damaged` why it never will be.
+fn whole<T>(read: Result<T, Unread>, damaged: &mut Vec<String>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(Unread::Damaged(why)) => {
+            damaged.push(why);
+            Ok(None)
+        }
+        Err(Unread::Store(error)) => Err(error),
     }
 }
 
@@ -179,7 +202,10 @@ mod tests {
         disk().save_orders(&name, &orders).await.unwrap();
         disk().save_account(&account, "{\"key\":1}").await.unwrap();
         let record = disk().certificate(&name).await.unwrap();
-        assert_eq!((record.pair.as_ref(), &record.orders), (Some(&pair), &orders));
+        assert_eq!(
+            (record.pair.as_ref(), record.orders.as_ref()),
+            (Some(&pair), Some(&orders))
+        );
         assert_eq!(
             disk().account(&account).await.unwrap().as_deref(),
             Some("{\"key\":1}")
@@ -206,7 +232,6 @@ mod tests {
         fs::write(&orders, "waypost-state 1 nonsense\n").unwrap();
         let left = disk.load(false).await;
         assert!(left.damaged.iter().all(|damaged| damaged.now == damaged.file));
-        assert!(disk.certificate(&name).await.is_err());
         let stored = disk.load(true).await;
         assert_eq!((stored.pairs.len(), stored.damaged.len()), (0, 2));
         assert!(
@@ -217,6 +242,39 @@ mod tests {
         );
         assert!(disk.certificate(&name).await.unwrap().pair.is_none());
         assert!(disk.load(true).await.damaged.is_empty());
+    }
+
+    #[tokio::test]
+    async fn damaged_records_count_as_absent_and_are_named_once() {
+        let state = tempfile::tempdir().unwrap();
+        let disk = Store::on_disk(state.path(), Arc::default());
+        let (name, account) = (CertificateName::of(&acme()), AccountName::of(&acme()));
+        disk.save_issued(&name, &pair()).await.unwrap();
+        disk.save_orders(&name, &OrdersRecord::default()).await.unwrap();
+        disk.save_account(&account, "text").await.unwrap();
+        let file = |name: String| state.path().join("certificates").join(name);
+        // One is cut off, the others are whole and make no sense.
+        fs::write(file(orders_name(&name)), "waypost-state 1 nonsense\n").unwrap();
+        disk.write(&pair_name(&name), &"nonsense").await.unwrap();
+        disk.write(&account_name(&account), &["nonsense"]).await.unwrap();
+        let record = disk.certificate(&name).await.unwrap();
+        assert_eq!((record.pair, record.orders), (None, None));
+        let bad = |name: String| format!("`{}`", file(format!("{name}.bad")).display());
+        assert_eq!(record.damaged.len(), 2);
+        for (why, name) in record.damaged.iter().zip([pair_name(&name), orders_name(&name)]) {
+            assert!(why.contains(&bad(name)), "{why}");
+        }
+        let damaged = disk.account(&account).await.unwrap_err();
+        assert!(
+            matches!(&damaged, Unread::Damaged(why) if why.contains(&bad(account_name(&account)))),
+            "{damaged}"
+        );
+        let record = disk.certificate(&name).await.unwrap();
+        assert_eq!(
+            (record.orders, record.damaged),
+            (Some(OrdersRecord::default()), vec![])
+        );
+        assert_eq!(disk.account(&account).await, Ok(None));
     }
 
     #[tokio::test]

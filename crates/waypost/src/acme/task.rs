@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
 use waypost_acme::account::{Account, Authority, Binding, Opened, Window};
 use waypost_acme::certificate::{self, CertificateId, Validity};
-use waypost_acme::failure::Failure;
+use waypost_acme::failure::{Failure, Why};
 use waypost_acme::order::Order;
 use waypost_acme::schedule;
 use waypost_acme::way::Way;
@@ -27,7 +27,7 @@ use super::clock::Clock;
 use super::issued::Issued;
 use super::name::{AccountName, CertificateName};
 use super::pace::{Pace, Wait};
-use super::record::{Failed, OrdersRecord, PairRecord, StoreError};
+use super::record::{Failed, OrdersRecord, PairRecord, StoreError, Unread};
 use super::store::Store;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::log;
@@ -216,7 +216,21 @@ impl Task {
     /// Takes over what the store knows.
     async fn recall(&mut self) -> Result<(), StoreError> {
         let record = self.common.store.certificate(&self.name).await?;
-        self.orders = record.orders;
+        for why in &record.damaged {
+            log::warn(format_args!(
+                "a record of the certificate for {} is damaged, and counts as absent: {why}",
+                self.hosts()
+            ));
+        }
+        self.orders = match record.orders {
+            Some(orders) => orders,
+            None => {
+                let orders = OrdersRecord::lost(&self.acme.hosts, self.common.clock.now());
+                // Otherwise it is lost again at the next start.
+                let _ = self.common.store.save_orders(&self.name, &orders).await;
+                orders
+            }
+        };
         let read = |pair: &PairRecord| pair.identity().map_err(|error| StoreError(error.to_string()));
         let stored = record.pair.as_ref().map(read).transpose()?;
         let own = self.common.issued.own(&self.acme.directory, &self.acme.hosts);
@@ -342,12 +356,7 @@ impl Task {
 
     /// Begins an order, with a new account if the authority does not know the present one any more.
     async fn begin(&self) -> Result<(Account, Order), Failed> {
-        let known = self
-            .common
-            .store
-            .account(&self.account)
-            .await
-            .map_err(Failed::new)?;
+        let known = self.kept_account().await.map_err(Failed::new)?;
         match self.begin_without(None).await {
             Err(Either::Authority(failure)) if known.is_some() && failure.is_account_gone() => {
                 log::warn(format_args!(
@@ -387,13 +396,39 @@ impl Task {
         let lock = self.common.account_lock(&self.account);
         // The order of another certificate may create it just now.
         let _locked = lock.lock().await;
-        let kept = self.common.store.account(&self.account).await?;
+        let kept = self.kept_account().await?;
         let kept = kept.filter(|kept| gone != Some(kept.as_str()));
-        let Opened { account, keep } = Account::open(&authority, kept.as_deref()).await?;
+        let opened = match Account::open(&authority, kept.as_deref()).await {
+            Err(failure) if kept.is_some() && matches!(failure.why, Why::Account(_)) => {
+                self.warn_of_account(&failure.to_string());
+                Account::open(&authority, None).await
+            }
+            opened => opened,
+        };
+        let Opened { account, keep } = opened?;
         if let Some(text) = keep {
             self.common.store.save_account(&self.account, &text).await?;
         }
         Ok(account)
+    }
+
+    /// The text of the account, unless it is damaged.
+    async fn kept_account(&self) -> Result<Option<String>, StoreError> {
+        match self.common.store.account(&self.account).await {
+            Ok(kept) => Ok(kept),
+            Err(Unread::Damaged(why)) => {
+                self.warn_of_account(&why);
+                Ok(None)
+            }
+            Err(Unread::Store(error)) => Err(error),
+        }
+    }
+
+    fn warn_of_account(&self, why: &str) {
+        log::warn(format_args!(
+            "the account of this gateway at {} is damaged, and the next order creates a new one: {why}",
+            self.acme.directory
+        ));
     }
 
     async fn succeed(&mut self, new: New) {
@@ -481,7 +516,7 @@ impl Task {
     async fn renewal_info(&self) -> Option<(Window, Duration)> {
         let id = self.current.as_ref()?.id.as_ref()?;
         // An account is created for an order only.
-        self.common.store.account(&self.account).await.ok()??;
+        self.kept_account().await.ok()??;
         let account = self.open(None).await.ok()?;
         account.renewal(id).await.ok()?
     }

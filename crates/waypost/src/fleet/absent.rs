@@ -15,7 +15,9 @@ use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::{Fence, View};
 
-use super::{Availability, CountsWanted, Known, Opened, ProposeError, Proposed, Round, Secret, Served};
+use super::{
+    Availability, CountsWanted, Known, Opened, ProposeError, Proposed, Round, Secret, Served, Unopened,
+};
 use crate::checksummed::Damaged;
 
 /// The handle of a fleet, which has no value.
@@ -43,7 +45,7 @@ impl Fleet {
         match *self {}
     }
 
-    pub(crate) fn secret(&self, _: &str) -> Result<Option<Secret>, String> {
+    pub(crate) fn secret(&self, _: &str) -> Result<Option<Secret>, Unopened> {
         match *self {}
     }
 

@@ -136,6 +136,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Something secret that cannot be opened here, in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unopened {
+    /// It is damaged: this instance opens others.
+    #[error("{0}")]
+    Damaged(String),
+    /// This instance may not have the key that the others have.
+    #[error("{0}")]
+    Key(String),
+}
+
 /// All that was ordered, as far as this instance can open it.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {

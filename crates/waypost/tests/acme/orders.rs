@@ -122,6 +122,27 @@ fn certificate_and_account_outlive_the_process_and_the_authority_s_absence() {
 }
 
 #[test]
+fn damaged_account_is_set_aside_and_stops_no_order() {
+    let world = World::new();
+    let pebble = world.pebble(0, false);
+    let client = pebble.client(&world);
+    let gateway = world.gateway(KEYS);
+    let before = wait_for_certificate(&client, &gateway, "a.test");
+    wait_for_state(&gateway, "valid");
+    let kept = std::fs::read_dir(gateway.directory().join(".waypost/certificates")).unwrap();
+    let mut paths = kept.map(|entry| entry.unwrap().path());
+    let account = paths.find(|path| path.extension().is_some_and(|ending| ending == "account"));
+    std::fs::write(account.unwrap(), "damaged").unwrap();
+    gateway.set_clock("2031-06-01T00:00:00Z");
+    crate::support::wait_for("another certificate", || {
+        shown(&client, &gateway, "a.test").filter(|shown| *shown != before)
+    });
+    let said = gateway.wait_for_part("is damaged, and the next order creates a new one");
+    assert!(said.contains(".account.bad` now"), "{said}");
+    assert_eq!(pebble.accounts(), 2);
+}
+
+#[test]
 fn authority_that_forgets_the_account_gets_a_new_one() {
     let world = World::new();
     let first = world.pebble(0, false);

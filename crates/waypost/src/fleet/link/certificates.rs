@@ -8,12 +8,14 @@ use tokio::time::{Instant, timeout};
 use waypost_fleet::key::Key;
 use waypost_fleet::proposal::{Intent, State};
 use waypost_fleet::record::WriteId;
+use waypost_fleet::record::certificate::CertificateRecord;
 use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::View;
 
 use super::propose::{id, propose};
 use super::{Fleet, Shared, lock};
-use crate::fleet::{Opened, ProposeError, Secret};
+use crate::fleet::seal::OpenError;
+use crate::fleet::{Opened, ProposeError, Secret, Unopened};
 
 /// The deadline of a write.
 const WRITE: Duration = Duration::from_secs(10);
@@ -49,18 +51,31 @@ impl Fleet {
     /// The secret under a name in the newest view.
     ///
     /// # Errors
-    /// It cannot be opened here, in one sentence.
-    pub(crate) fn secret(&self, name: &str) -> Result<Option<Secret>, String> {
-        let seal = self.shared.seal.as_ref().ok_or(NO_SEAL)?;
+    /// It cannot be opened here.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<Secret>, Unopened> {
+        let seal = self.shared.seal.as_ref();
+        let seal = seal.ok_or_else(|| Unopened::Key(NO_SEAL.to_owned()))?;
         let view = self.view();
         let Some(kept) = view.certificates.get(name) else {
             return Ok(None);
         };
-        let key = view.prefix.encode(&Key::Certificate(name.to_owned()));
-        let opened = seal.open(&key, &kept.value.sealed);
-        opened
-            .map(|secret| Some(Secret(secret)))
-            .map_err(|error| format!("`{key}`: {error}"))
+        let open = |name: &str, record: &CertificateRecord| {
+            let key = view.prefix.encode(&Key::Certificate(name.to_owned()));
+            let opened = seal.open(&key, &record.sealed);
+            opened.map_err(|error| (error, format!("`{key}`: {error}")))
+        };
+        match open(name, &kept.value) {
+            Ok(secret) => Ok(Some(Secret(secret))),
+            Err((OpenError::Key, why)) => {
+                let mut all = view.certificates.iter();
+                // The key is the right one if it opens anything.
+                Err(match all.any(|(name, kept)| open(name, &kept.value).is_ok()) {
+                    true => Unopened::Damaged(why),
+                    false => Unopened::Key(why),
+                })
+            }
+            Err((OpenError::Version, why)) => Err(Unopened::Key(why)),
+        }
     }
 
     /// Writes secrets as the leader, sealed; `None` deletes one. Returns the revision from which on they count.

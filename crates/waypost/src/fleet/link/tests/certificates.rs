@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::fleet::Secret;
 use crate::fleet::seal::Seal;
+use crate::fleet::{Secret, Unopened};
 
 /// A fleet whose certificates are sealed with a key of such bytes.
 pub(super) fn sealed(bench: &Bench, state: &str, key: &str) -> Fleet {
@@ -67,6 +67,34 @@ async fn secrets_of_the_leader_are_opened_with_the_same_key_alone() {
     assert!(!named(&stranger));
     // What is not there is deleted, too.
     leader.put_secrets(secrets("account", None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn secret_is_damaged_where_the_key_opens_another_one() {
+    let (bench, leader) = leading().await;
+    let nonsense = r#"{"fence":1,"sealed":"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw=="}"#;
+    bench.put("certificates/damaged", nonsense).await;
+    until(&leader, "up to it", |fleet| {
+        fleet.view().certificates.contains_key("damaged")
+    })
+    .await;
+    let told = "`/waypost/prod/certificates/damaged`: `certificates_key` does not open it: it was sealed with another key, or is \
+                damaged";
+    assert_eq!(
+        leader.secret("damaged"),
+        Err(Unopened::Key(told.to_owned())),
+        "the key may be another one"
+    );
+    leader
+        .put_secrets(secrets("account", Some("text")))
+        .await
+        .unwrap();
+    assert_eq!(leader.secret("damaged"), Err(Unopened::Damaged(told.to_owned())));
+    leader
+        .put_secrets(secrets("damaged", Some("whole")))
+        .await
+        .unwrap();
+    assert_eq!(leader.secret("damaged"), Ok(Some(Secret(b"whole".to_vec()))));
 }
 
 #[tokio::test]
