@@ -207,6 +207,26 @@ fn reread(credentials: &AccountCredentials) -> Result<AccountCredentials, Failur
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn account_that_cannot_be_read_is_told_apart_from_an_authority_that_is_away() {
+        let authority = Authority {
+            directory: "https://127.0.0.1:1/",
+            roots: None,
+            contact: None,
+            binding: None,
+        };
+        for kept in [
+            "",
+            "{}",
+            r#"{"credentials":{"id":"https://a.test/1","key_pkcs8":"AAAA","directory":"https://127.0.0.1:1/"}}"#,
+        ] {
+            let failure = Account::open(&authority, Some(kept)).await.err().unwrap();
+            assert!(matches!(failure.why, Why::Account(_)), "{kept}: {failure}");
+        }
+        let failure = Account::open(&authority, None).await.err().unwrap();
+        assert!(matches!(failure.why, Why::Client(_)), "{failure}");
+    }
+
     #[test]
     fn key_of_a_binding_is_not_in_debug_output() {
         let shown = format!(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::StatusCode;
 use instant_acme::{Error, Problem};
 use waypost_tls::client::ClientError as TlsError;
 
@@ -85,6 +86,15 @@ impl Failure {
     /// Returns true if the authority does not know the account, or not any more.
     pub fn is_account_gone(&self) -> bool {
         matches!(self.kind(), Some("accountDoesNotExist"))
+    }
+
+    /// Returns true if the authority refuses for having had too many requests or orders.
+    pub fn is_for_too_many(&self) -> bool {
+        let is_plain = matches!(
+            self.why,
+            Why::Client(ClientError::Status(StatusCode::TOO_MANY_REQUESTS))
+        );
+        is_plain || self.kind() == Some("rateLimited")
     }
 
     /// The way that did not convince the authority.
@@ -205,14 +215,24 @@ mod tests {
         );
     }
 
+    fn failure(kind: &str) -> Failure {
+        Failure::from(Why::Refused(Refusal {
+            kind: Some(kind.to_owned()),
+            detail: String::new(),
+        }))
+    }
+
+    #[test]
+    fn too_many_are_told_by_the_kind_or_the_status() {
+        let plain = |status| Failure::from(Why::Client(ClientError::Status(status)));
+        assert!(failure("rateLimited").is_for_too_many());
+        assert!(plain(StatusCode::TOO_MANY_REQUESTS).is_for_too_many());
+        assert!(!failure("rejectedIdentifier").is_for_too_many());
+        assert!(!plain(StatusCode::SERVICE_UNAVAILABLE).is_for_too_many());
+    }
+
     #[test]
     fn only_an_unknown_account_is_gone() {
-        let failure = |kind: &str| {
-            Failure::from(Why::Refused(Refusal {
-                kind: Some(kind.to_owned()),
-                detail: String::new(),
-            }))
-        };
         assert!(failure("accountDoesNotExist").is_account_gone());
         assert!(!failure("unauthorized").is_account_gone());
         assert!(!Failure::from(Why::TimedOut("decided")).is_account_gone());

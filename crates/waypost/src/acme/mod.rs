@@ -7,9 +7,15 @@
 #[cfg(not(feature = "acme"))]
 mod absent;
 #[cfg(feature = "acme")]
+mod accounts;
+#[cfg(feature = "acme")]
 mod clock;
 #[cfg(feature = "acme")]
+mod common;
+#[cfg(feature = "acme")]
 mod disk;
+#[cfg(feature = "acme")]
+mod entry;
 pub(crate) mod issued;
 #[cfg(feature = "acme")]
 mod name;
@@ -77,6 +83,10 @@ pub(crate) fn limits() -> Vec<(&'static str, String)> {
         (
             "wait that an authority may ask for",
             duration::format(client::RETRY_AFTER_MAX),
+        ),
+        (
+            "wait after it has refused the order of another certificate of the account",
+            duration::format(accounts::OTHERS_MAX),
         ),
     ]
 }

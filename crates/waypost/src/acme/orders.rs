@@ -12,13 +12,16 @@ use waypost_plan::Plan;
 use waypost_plan::acme::Acme;
 use waypost_plan::listener::ListenerTls;
 
+use super::accounts::Accounts;
 use super::clock::{Clock, Hands};
+use super::common::Common;
+use super::entry::Entry;
 use super::issued::Issued;
-use super::name::{AccountName, CertificateName};
+use super::name::CertificateName;
 use super::record::PairRecord;
 use super::sealed::{self, Taken};
 use super::store::Store;
-use super::task::{Common, Task};
+use super::task::Task;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::checksummed::Damaged;
 use crate::fleet::Secret;
@@ -37,6 +40,7 @@ pub(crate) struct Orders {
 
 struct Kept {
     wanted: (Arc<Acme>, AcmeFiles),
+    entry: Entry,
     task: AbortHandle,
 }
 
@@ -61,7 +65,7 @@ impl Orders {
             pace: Mutex::default(),
             ended: Notify::new(),
             slots: Semaphore::new(AT_ONCE_MAX),
-            accounts: Mutex::new(BTreeMap::<AccountName, _>::new()),
+            accounts: Accounts::default(),
         };
         Self {
             common: Arc::new(common),
@@ -122,8 +126,10 @@ impl Orders {
         let by_name: BTreeMap<CertificateName, &(Arc<Acme>, AcmeFiles)> = by_name.collect();
         self.tasks.retain(|name, kept| {
             let stays = by_name.get(name) == Some(&&kept.wanted);
-            if !by_name.contains_key(name) {
-                self.common.forget(name);
+            match by_name.contains_key(name) {
+                true if stays => {}
+                true => kept.entry.close(),
+                false => kept.entry.remove(),
             }
             stays
         });
@@ -133,11 +139,12 @@ impl Orders {
             }
             let wanted = wanted.clone();
             let (acme, files) = wanted.clone();
-            let task = Task::new(name.clone(), acme, files, Arc::clone(&self.common));
+            let entry = Entry::new(&name, Arc::clone(&self.common.shared));
+            let task = Task::new(name.clone(), acme, files, entry.clone(), Arc::clone(&self.common));
             // The status has it at once.
             task.announce();
             let task = tokio::spawn(task.run()).abort_handle();
-            self.tasks.insert(name, Kept { wanted, task });
+            self.tasks.insert(name, Kept { wanted, entry, task });
         }
     }
 

@@ -252,6 +252,8 @@ pub(super) struct Failed {
     pub(super) retry_after: Option<std::time::Duration>,
     /// The way that did not convince the authority.
     pub(super) way: Option<Way>,
+    /// True if it was not made at all, and is only put off.
+    pub(super) is_put_off: bool,
 }
 
 impl Failed {
@@ -260,6 +262,7 @@ impl Failed {
             why: why.to_string(),
             retry_after: None,
             way: None,
+            is_put_off: false,
         }
     }
 }
@@ -279,6 +282,7 @@ mod tests {
             why: "no".to_owned(),
             retry_after: Some(Duration::from_secs(3600)),
             way: Some(Way::TlsAlpn),
+            is_put_off: false,
         };
         orders.failed(first, &failed);
         let second = time("2026-11-30T12:00:00Z");

@@ -1,13 +1,12 @@
 //! The task of one certificate: it orders it, and orders it again before it ends.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{sleep, timeout};
 use waypost_acme::account::{Account, Authority, Binding, Opened, Window};
 use waypost_acme::certificate::{self, CertificateId, Validity};
@@ -17,18 +16,17 @@ use waypost_acme::schedule;
 use waypost_acme::way::Way;
 use waypost_admin::events::EventKind;
 use waypost_admin::report::{OrderReport, OrderState};
-use waypost_admin::state::AppState;
 use waypost_plan::acme::Acme;
 use waypost_proxy::challenges::Challenge;
 use waypost_tls::identity::Identity;
 use waypost_tls::request::certificate_request;
 
-use super::clock::Clock;
-use super::issued::Issued;
+use super::accounts::{Gate, OTHERS_MAX};
+use super::common::{Busy, Common};
+use super::entry::Entry;
 use super::name::{AccountName, CertificateName};
-use super::pace::{Pace, Wait};
+use super::pace::Wait;
 use super::record::{Failed, OrdersRecord, PairRecord, StoreError, Unread};
-use super::store::Store;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::log;
 
@@ -41,60 +39,12 @@ const LOOK: i64 = 60 * 60;
 /// The wait after a failure of the store, in seconds.
 const AGAIN: i64 = 60;
 
-/// The things that all tasks share.
-pub(super) struct Common {
-    pub(super) store: Store,
-    pub(super) issued: Issued,
-    pub(super) shared: Arc<AppState>,
-    pub(super) clock: Clock,
-    /// True while this process is the one that orders.
-    pub(super) is_allowed: watch::Receiver<bool>,
-    /// True if a listener answers in clear text.
-    pub(super) has_clear_listener: AtomicBool,
-    pub(super) pace: Mutex<Pace>,
-    /// Notified when an order has ended.
-    pub(super) ended: Notify,
-    /// The orders that may be under way.
-    pub(super) slots: Semaphore,
-    /// A lock for each account, so that it is created once.
-    pub(super) accounts: Mutex<BTreeMap<AccountName, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-impl Common {
-    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reports nothing of a certificate any more.
-    pub(super) fn forget(&self, name: &CertificateName) {
-        let name = name.to_string();
-        self.shared
-            .update_report(|report| drop(report.orders.remove(&name)));
-    }
-
-    fn account_lock(&self, name: &AccountName) -> Arc<tokio::sync::Mutex<()>> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(name.clone()).or_default())
-    }
-}
-
-/// The hosts of an order under way, which another order for one of them waits for until this is dropped.
-struct Busy {
-    acme: Arc<Acme>,
-    common: Arc<Common>,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.common.pace().end(&self.acme.hosts);
-        self.common.ended.notify_waiters();
-    }
-}
-
 /// The task of one certificate.
 pub(super) struct Task {
     name: CertificateName,
     account: AccountName,
+    gate: Arc<Gate>,
+    entry: Entry,
     acme: Arc<Acme>,
     files: AcmeFiles,
     common: Arc<Common>,
@@ -123,10 +73,20 @@ struct New {
 }
 
 impl Task {
-    pub(super) fn new(name: CertificateName, acme: Arc<Acme>, files: AcmeFiles, common: Arc<Common>) -> Self {
+    /// The task of a certificate that writes this entry.
+    pub(super) fn new(
+        name: CertificateName,
+        acme: Arc<Acme>,
+        files: AcmeFiles,
+        entry: Entry,
+        common: Arc<Common>,
+    ) -> Self {
+        let account = AccountName::of(&acme);
         Self {
             name,
-            account: AccountName::of(&acme),
+            gate: common.accounts.gate(&account),
+            account,
+            entry,
             acme,
             files,
             common,
@@ -139,11 +99,7 @@ impl Task {
 
     /// Reports the certificate, unless it is reported already.
     pub(super) fn announce(&self) {
-        let report = self.standing(OrderState::Waiting, None);
-        let name = self.name.to_string();
-        self.common.shared.update_report(|all| {
-            all.orders.entry(name).or_insert(report);
-        });
+        self.entry.announce(self.standing(OrderState::Waiting, None));
     }
 
     pub(super) async fn run(mut self) {
@@ -166,6 +122,7 @@ impl Task {
             }
             // They are those of the process that orders now.
             self.orders = OrdersRecord::default();
+            self.current = None;
         }
     }
 
@@ -271,8 +228,9 @@ impl Task {
     fn due(&self) -> i64 {
         let validity = self.current.as_ref().map(|current| current.validity);
         let window = self.current.as_ref().and_then(|current| current.window);
-        let attempts = self.orders.attempts().at(self.common.clock.seconds());
-        schedule::due(validity, window, &attempts, self.roll)
+        let now = self.common.clock.seconds();
+        let due = schedule::due(validity, window, &self.orders.attempts().at(now), self.roll);
+        self.gate.closed_until(now).map_or(due, |until| due.max(until))
     }
 
     /// Orders the certificate, once no other order for one of its hosts is near.
@@ -297,6 +255,8 @@ impl Task {
             Ok(new) => self.succeed(new).await,
             // The order is given up, not refused: the next leader begins its own.
             Err(_) if lead.is_none() || common.store.lead() != lead => {}
+            // The order of another certificate was refused for the account meanwhile.
+            Err(failed) if failed.is_put_off => {}
             Err(failed) => self.fail(&failed).await,
         }
     }
@@ -307,7 +267,12 @@ impl Task {
             // They are never closed.
             let slot = common.slots.acquire().await.ok();
             let ended = common.ended.notified();
-            let begun = common.pace().begin(&self.acme.hosts, common.clock.seconds());
+            let now = common.clock.seconds();
+            // The order of another certificate may have been refused for the account meanwhile.
+            let begun = match self.gate.closed_until(now) {
+                Some(until) => Err(Wait::Until(until)),
+                None => common.pace().begin(&self.acme.hosts, now),
+            };
             match begun {
                 Ok(()) => {
                     let busy = Busy {
@@ -370,7 +335,12 @@ impl Task {
     }
 
     async fn begin_without(&self, gone: Option<&str>) -> Result<(Account, Order), Either> {
-        let account = self.open(gone).await?;
+        let account = self.open(gone).await.inspect_err(|error| {
+            if let Either::Authority(failure) = error {
+                // Without an account, nothing can be ordered.
+                self.put_off(failure, Duration::MAX);
+            }
+        })?;
         let possible = match self.common.has_clear_listener.load(Ordering::Relaxed) {
             true => &[Way::TlsAlpn, Way::Http][..],
             false => &[Way::TlsAlpn],
@@ -379,8 +349,18 @@ impl Task {
         // Only an authority that names times of renewal wants to know.
         let replaces = self.current.as_ref().filter(|current| current.window.is_some());
         let replaces = replaces.and_then(|current| current.id.as_ref());
-        let order = account.begin(&self.acme.hosts, &ways, replaces).await?;
+        let begun = account.begin(&self.acme.hosts, &ways, replaces).await;
+        let order = begun.inspect_err(|failure| self.put_off(failure, OTHERS_MAX))?;
         Ok((account, order))
+    }
+
+    /// Puts off the orders of all certificates of the account, for as long as the authority asks for and no longer than `longest`,
+    /// if it refused for having had too many.
+    fn put_off(&self, failure: &Failure, longest: Duration) {
+        let wait = failure.retry_after.filter(|_| failure.is_for_too_many());
+        if let Some(wait) = wait {
+            self.gate.close(self.common.clock.seconds(), wait.min(longest));
+        }
     }
 
     /// Opens the account that is kept, unless that is `gone`, or else creates one and keeps it.
@@ -393,9 +373,11 @@ impl Task {
             contact: acme.email.as_deref(),
             binding: binding.map(|(eab, key)| Binding { kid: &eab.kid, key }),
         };
-        let lock = self.common.account_lock(&self.account);
         // The order of another certificate may create it just now.
-        let _locked = lock.lock().await;
+        let _locked = self.gate.opening.lock().await;
+        if self.gate.closed_until(self.common.clock.seconds()).is_some() {
+            return Err(Either::PutOff);
+        }
         let kept = self.kept_account().await?;
         let kept = kept.filter(|kept| gone != Some(kept.as_str()));
         let opened = match Account::open(&authority, kept.as_deref()).await {
@@ -530,10 +512,7 @@ impl Task {
     }
 
     fn report(&self, state: OrderState, next: Option<i64>) {
-        let (name, report) = (self.name.to_string(), self.standing(state, next));
-        self.common
-            .shared
-            .update_report(|all| drop(all.orders.insert(name, report)));
+        self.entry.write(self.standing(state, next));
     }
 
     fn standing(&self, state: OrderState, next: Option<i64>) -> OrderReport {
@@ -566,10 +545,12 @@ impl Task {
     }
 }
 
-/// A failure of the authority's, or of the store's.
+/// The reason that an order does not begin: a failure of the authority's or of the store's, or none.
 enum Either {
     Authority(Failure),
     Store(StoreError),
+    /// The authority wants to see no order of the account now.
+    PutOff,
 }
 
 impl From<Failure> for Either {
@@ -590,6 +571,7 @@ impl From<Failure> for Failed {
             why: failure.to_string(),
             retry_after: failure.retry_after,
             way: failure.failed_way(),
+            is_put_off: false,
         }
     }
 }
@@ -599,6 +581,10 @@ impl From<Either> for Failed {
         match either {
             Either::Authority(failure) => failure.into(),
             Either::Store(error) => Self::new(error),
+            Either::PutOff => Self {
+                is_put_off: true,
+                ..Self::new("the authority wants to see no order of the account now")
+            },
         }
     }
 }
