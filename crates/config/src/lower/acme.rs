@@ -43,12 +43,23 @@ pub(super) struct Ordered {
 #[derive(Debug)]
 struct Served(HashSet<HostPattern>);
 
-/// The certificates of all listeners that authorities issue, by directory and hosts. Those that say the same are one.
+/// The certificates of all listeners that authorities issue.
 #[derive(Debug, Default)]
-pub(super) struct Shared(HashMap<SharedKey, (Arc<Acme>, Span)>);
+pub(super) struct Shared {
+    /// Those that say the same are one.
+    certificates: HashMap<CertificateKey, (Arc<Acme>, Span)>,
+    /// The addresses of accounts that authorities know from elsewhere.
+    emails: HashMap<AccountKey, Email>,
+}
 
 /// The directory and the hosts of a certificate.
-type SharedKey = (Box<str>, Vec<Box<str>>);
+type CertificateKey = (Box<str>, Vec<Box<str>>);
+
+/// The directory of an authority, and the id of an account there.
+type AccountKey = (Box<str>, Box<str>);
+
+/// The address of an account, and the place that says so first.
+type Email = (Option<Box<str>>, Span);
 
 impl Shared {
     /// The certificate that `acme`, which stands at `place`, is; `None` if another listener says something else of it, which
@@ -56,9 +67,13 @@ impl Shared {
     pub(super) fn share(&mut self, acme: Acme, place: Span, problems: &mut Problems) -> Option<Arc<Acme>> {
         let acme = Arc::new(acme);
         let key = (acme.directory.clone(), acme.hosts.clone());
-        let (known, first) = self.0.entry(key).or_insert_with(|| (Arc::clone(&acme), place));
+        let (known, first) = self
+            .certificates
+            .entry(key)
+            .or_insert_with(|| (Arc::clone(&acme), place));
         if *known == acme {
-            return Some(Arc::clone(known));
+            let known = Arc::clone(known);
+            return self.share_account(&known, place, problems).then_some(known);
         }
         let mut differ = Vec::new();
         for (name, differs) in [
@@ -82,6 +97,32 @@ impl Shared {
             .label(*first, "the other one")
             .help("write the same here, and the listeners share the certificate");
         None
+    }
+
+    /// Notes the account of `acme`; returns false if another listener says something else of it, which is reported.
+    fn share_account(&mut self, acme: &Acme, place: Span, problems: &mut Problems) -> bool {
+        let Some(eab) = &acme.eab else {
+            // Each address has its own account.
+            return true;
+        };
+        let key = (acme.directory.clone(), eab.kid.clone());
+        let known = self.emails.entry(key);
+        let (email, first) = known.or_insert_with(|| (acme.email.clone(), place));
+        if *email == acme.email {
+            return true;
+        }
+        problems
+            .add(
+                Code::ConflictingKeys,
+                place,
+                format!(
+                    "the account with the `kid` {} at the same authority has another `email`",
+                    quote(&eab.kid)
+                ),
+            )
+            .label(*first, "the other one")
+            .help("write the same here: an account that the authority knows from elsewhere has one address");
+        false
     }
 }
 

@@ -193,6 +193,34 @@ fn listeners_share_a_certificate_or_order_different_ones() {
 }
 
 #[test]
+fn account_of_elsewhere_has_one_address_and_others_one_for_each() {
+    let listeners = |first: &str, second: &str| {
+        let listener = |port: u16, host: &str, keys: &str| {
+            format!(
+                "- {{ bind: 0.0.0.0:{port}, tls: {{ certificates: [{{ acme: {{ hosts: [{host}]{keys} }} }}] }} }}\n"
+            )
+        };
+        format!(
+            "listeners:\n{}{}",
+            listener(443, "a.test", first),
+            listener(444, "b.test", second)
+        )
+    };
+    let certificates =
+        |first: &str, second: &str| load_text(listeners(first, second)).unwrap().plan.acme().count();
+    assert_eq!(certificates(", email: a@a.test", ", email: b@a.test"), 2);
+    let bound = |email: &str, kid: &str| format!(", email: {email}, eab: {{ kid: {kid}, key_file: k }}");
+    assert_eq!(certificates(&bound("a@a.test", "x"), &bound("a@a.test", "x")), 2);
+    assert_eq!(certificates(&bound("a@a.test", "x"), &bound("b@a.test", "y")), 2);
+    check(
+        listeners(&bound("a@a.test", "x"), &bound("b@a.test", "x")),
+        &[
+            "3:48 conflicting-keys the account with the `kid` `x` at the same authority has another `email` (write the same here",
+        ],
+    );
+}
+
+#[test]
 fn certificate_is_in_files_or_ordered() {
     let check =
         |certificate: &str, expected: &[&str]| check(config("hosts: [a.test]", certificate), expected);

@@ -12,7 +12,7 @@ const HOST_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CertificateName(Box<str>);
 
-/// The name of an account: that of its authority and of what it is bound to.
+/// The name of an account: that of its authority, and of what it is bound to or else the address of its owner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AccountName(Box<str>);
 
@@ -33,8 +33,13 @@ impl CertificateName {
 
 impl AccountName {
     pub(super) fn of(acme: &Acme) -> Self {
-        let kid = acme.eab.iter().map(|eab| &*eab.kid);
-        let hash = hash(std::iter::once(&*acme.directory).chain(kid));
+        let owner = match (&acme.eab, &acme.email) {
+            (Some(eab), _) => vec![&*eab.kid],
+            // No id is empty.
+            (None, Some(email)) => vec!["", email],
+            (None, None) => Vec::new(),
+        };
+        let hash = hash(std::iter::once(&*acme.directory).chain(owner));
         Self(format!("{hash:016x}").into())
     }
 }
@@ -99,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn account_goes_by_the_authority_and_its_binding_alone() {
+    fn account_goes_by_the_authority_and_its_binding_or_its_owner() {
         let one = acme("https://a/", &["a.test"]);
         let bound = |kid: &str| Acme {
             eab: Some(ExternalAccount {
@@ -114,5 +119,14 @@ mod tests {
         );
         assert_ne!(AccountName::of(&one), AccountName::of(&bound("1")));
         assert_ne!(AccountName::of(&bound("2")), AccountName::of(&bound("1")));
+        let owned = |acme: &Acme, email: &str| {
+            AccountName::of(&Acme {
+                email: Some(email.into()),
+                ..acme.clone()
+            })
+        };
+        assert_ne!(owned(&one, "x@y"), AccountName::of(&one));
+        assert_ne!(owned(&one, "x@y"), owned(&one, "z@y"));
+        assert_eq!(owned(&bound("1"), "x@y"), owned(&bound("1"), "z@y"));
     }
 }
