@@ -9,9 +9,10 @@ use waypost_admin::report::{OrderReport, OrderState};
 use waypost_admin::state::AppState;
 use waypost_plan::Plan;
 use waypost_plan::acme::Acme;
-use waypost_proxy::challenges::{Challenge, Challenges};
+use waypost_proxy::challenges::Challenges;
 
 use super::issued::Issued;
+use super::taken::Taken;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::checksummed::Damaged;
 use crate::fleet::{Fleet, Secret};
@@ -28,13 +29,6 @@ impl Store {
     pub(crate) fn in_fleet(_: Arc<Fleet>) -> Self {
         Self
     }
-}
-
-/// The things that an instance of a fleet takes over: none.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) challenges: Vec<Challenge>,
-    pub(crate) troubles: Vec<String>,
 }
 
 /// Orders that are not made.
@@ -70,9 +64,7 @@ impl Orders {
         self.shared.update_report(|report| report.orders = reports);
     }
 
-    pub(crate) fn take_over(&self, _: &BTreeMap<String, Secret>) -> Taken {
-        Taken::default()
-    }
+    pub(crate) fn take_over(&self, _: &BTreeMap<String, Secret>, _: &mut Taken) {}
 
     pub(crate) fn allow(&self, _: bool) {}
 

@@ -29,17 +29,17 @@ mod record;
 mod sealed;
 #[cfg(feature = "acme")]
 mod store;
+mod taken;
 #[cfg(feature = "acme")]
 mod task;
 
 #[cfg(not(feature = "acme"))]
-pub(crate) use self::absent::{Orders, Store, Taken};
+pub(crate) use self::absent::{Orders, Store};
 #[cfg(feature = "acme")]
 pub(crate) use self::orders::Orders;
 #[cfg(feature = "acme")]
-pub(crate) use self::sealed::Taken;
-#[cfg(feature = "acme")]
 pub(crate) use self::store::Store;
+pub(crate) use self::taken::Taken;
 
 /// The limits of orders, with their values.
 #[cfg(feature = "acme")]

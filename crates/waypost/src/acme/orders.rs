@@ -19,8 +19,9 @@ use super::entry::Entry;
 use super::issued::Issued;
 use super::name::CertificateName;
 use super::record::PairRecord;
-use super::sealed::{self, Taken};
+use super::sealed;
 use super::store::Store;
+use super::taken::Taken;
 use super::task::Task;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::checksummed::Damaged;
@@ -88,12 +89,10 @@ impl Orders {
         stored.damaged
     }
 
-    /// Takes over what the leader of a fleet has ordered.
-    pub(crate) fn take_over(&self, secrets: &BTreeMap<String, Secret>) -> Taken {
-        let mut taken = Taken::default();
-        let stored = sealed::stored(secrets, &mut taken);
+    /// Takes over what the leader of a fleet has ordered anew, beside what is taken over already.
+    pub(crate) fn take_over(&self, secrets: &BTreeMap<String, Secret>, taken: &mut Taken) {
+        let stored = sealed::stored(secrets, taken);
         self.serve(&stored.pairs);
-        taken
     }
 
     /// Serves certificates that were issued, by orders of before or of another process.

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use waypost_fleet::store::StoreRevision;
+use waypost_fleet::view::Shelf;
 use waypost_proxy::challenges::Challenge;
 
 use super::name::CertificateName;
 use super::record::{StoreError, Stored, Unread, parse};
+use super::taken::Taken;
 use crate::fleet::{Fleet, Secret, Unopened};
 use crate::log;
 
@@ -45,14 +47,6 @@ pub(crate) struct Published {
     under_way: Arc<Mutex<UnderWay>>,
 }
 
-/// The things that an instance takes over of what the leader has ordered.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) challenges: Vec<Challenge>,
-    /// Secrets that are not as they were written, in a sentence each.
-    pub(crate) troubles: Vec<String>,
-}
-
 /// A challenge, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct ChallengeRecord {
@@ -77,10 +71,11 @@ impl Sealed {
     /// Reads all certificates. Those that cannot be read are told of with the fleet.
     pub(super) fn load(&self) -> Stored {
         let present = self.fleet.view();
-        let mut secrets = BTreeMap::new();
+        let (mut secrets, mut known) = (BTreeMap::new(), Shelf::default());
         // A prefix that was wiped takes no certificate away. What is there comes before what the state directory had.
         for view in self.fleet.last_view().into_iter().chain([&present]) {
-            secrets.extend(self.fleet.open(view).secrets);
+            secrets.extend(self.fleet.open(view, &known).secrets);
+            known = Arc::clone(&view.certificates);
         }
         stored(&secrets, &mut Taken::default())
     }
@@ -172,21 +167,19 @@ pub(super) fn stored(secrets: &BTreeMap<String, Secret>, taken: &mut Taken) -> S
     for (name, Secret(body)) in secrets {
         let done = match name.ends_with(CHALLENGES) {
             true => parse::<Vec<ChallengeRecord>>(body).map(|records| {
-                taken
-                    .challenges
-                    .extend(records.into_iter().map(|record| Challenge {
-                        host: record.host,
-                        token: record.token,
-                        key_authorization: record.key_authorization,
-                    }));
+                let challenges = records.into_iter().map(|record| Challenge {
+                    host: record.host,
+                    token: record.token,
+                    key_authorization: record.key_authorization,
+                });
+                taken.challenges.insert(name.clone(), challenges.collect());
             }),
             false if Stored::has(name) => stored.take(name, body),
             false => Ok(()),
         };
         if let Err(why) = done {
-            taken
-                .troubles
-                .push(format!("`{name}` under `certificates/`: {why}"));
+            let trouble = format!("`{name}` under `certificates/`: {why}");
+            taken.troubles.insert(name.clone(), trouble);
         }
     }
     stored
@@ -253,10 +246,10 @@ mod tests {
     #[test]
     fn challenges_are_taken_over_and_what_makes_no_sense_is_named() {
         let mut taken = Taken::default();
-        let challenge = r#"[{"host":"a.test","token":"t","key_authorization":"t.k"}]"#;
+        let text = r#"[{"host":"a.test","token":"t","key_authorization":"t.k"}]"#;
         let secret = |text: &str| Secret(text.as_bytes().to_vec());
         let secrets = [
-            ("a.challenges".to_owned(), secret(challenge)),
+            ("a.challenges".to_owned(), secret(text)),
             ("b.challenges".to_owned(), secret("[]")),
             ("c.challenges".to_owned(), secret("{")),
             ("d.pair".to_owned(), secret("{}")),
@@ -265,19 +258,17 @@ mod tests {
         ];
         let stored = stored(&secrets.into(), &mut taken);
         assert!(stored.pairs.is_empty() && stored.orders.is_empty());
-        assert_eq!(
-            taken.challenges,
-            [Challenge {
-                host: "a.test".into(),
-                token: "t".into(),
-                key_authorization: "t.k".into(),
-            }]
-        );
+        assert_eq!(taken.challenges["a.challenges"], challenge("a.test"));
+        assert_eq!(taken.challenges["b.challenges"], []);
         let named: Vec<bool> = ["c.challenges", "d.pair"]
             .iter()
             .zip(&taken.troubles)
-            .map(|(name, told)| told.starts_with(&format!("`{name}` under `certificates/`: ")))
+            .map(|(name, (known, told))| {
+                known == name && told.starts_with(&format!("`{name}` under `certificates/`: "))
+            })
             .collect();
         assert_eq!((named, taken.troubles.len()), (vec![true, true], 2));
+        taken.retain(|name| name.starts_with('a'));
+        assert!(taken.challenges.len() == 1 && taken.told().is_empty());
     }
 }

@@ -7,7 +7,7 @@ use waypost_proxy::generation::Generation;
 
 use super::Control;
 use super::stored::log_damaged;
-use crate::acme::{Orders, Store, Taken};
+use crate::acme::{Orders, Store};
 use crate::certificates::Certificates;
 use crate::log;
 use crate::source::Source;
@@ -53,18 +53,27 @@ impl Control {
         if Arc::ptr_eq(&part.ordered, ordered) {
             return;
         }
-        part.ordered = Arc::clone(ordered);
-        let opened = shared.fleet.open(shared.obeyed());
-        let Taken {
-            challenges,
-            mut troubles,
-        } = self.orders.take_over(&opened.secrets);
+        let before = std::mem::replace(&mut part.ordered, Arc::clone(ordered));
+        let told = part.taken.told();
+        let is_the_same = |name: &str| {
+            ordered
+                .get(name)
+                .is_some_and(|kept| before.get(name) == Some(kept))
+        };
+        part.taken.retain(is_the_same);
+        let opened = shared.fleet.open(shared.obeyed(), &before);
+        part.taken.troubles.extend(opened.troubles);
+        self.orders.take_over(&opened.secrets, &mut part.taken);
+        let challenges = part.taken.challenges.values().flatten().cloned();
         self.gateway.generation().challenges().set(challenges);
-        troubles.extend(opened.troubles);
-        for trouble in troubles.iter().filter(|trouble| !part.unopened.contains(trouble)) {
+        for trouble in part
+            .taken
+            .troubles
+            .values()
+            .filter(|trouble| !told.contains(trouble))
+        {
             log::warn(trouble);
         }
-        part.unopened = troubles;
     }
 }
 

@@ -14,9 +14,7 @@ use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_fleet::pace::BackOff;
-use waypost_fleet::record::certificate::CertificateRecord;
 use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
-use waypost_fleet::view::Shelf;
 use waypost_proxy::generation::Generation;
 
 use super::Control;
@@ -25,7 +23,8 @@ use super::canary::Canaries;
 use super::reload::Because;
 use super::unobeyed::Again;
 use super::{VERSION, dial};
-use crate::fleet::{Fleet, Known, Served};
+use crate::acme::Taken;
+use crate::fleet::{Fleet, Known, Ordered, Served};
 use crate::log;
 use crate::state::StoreError;
 use crate::state::dials::{Dials, StoredDrain};
@@ -66,9 +65,9 @@ pub(super) struct Part {
     /// The config that cannot be obeyed here for now.
     pub(super) again: Again,
     /// The certificates in etcd that were looked at last.
-    pub(super) ordered: Shelf<Arc<str>, CertificateRecord>,
-    /// The ones among them that are of no use here, in a sentence each.
-    pub(super) unopened: Vec<String>,
+    pub(super) ordered: Ordered,
+    /// The things that were taken over of them.
+    pub(super) taken: Taken,
     /// The waits before a revision that was refused is made.
     pub(super) note_again: BackOff,
     /// The fixed point of these waits.
@@ -86,7 +85,7 @@ impl Part {
             canaries: Canaries::default(),
             again: Again::default(),
             ordered: Arc::default(),
-            unopened: Vec::new(),
+            taken: Taken::default(),
             note_again: BackOff::up_to(NOTE_WAIT_MAX),
             began: Instant::now(),
         }
@@ -385,7 +384,7 @@ impl Control {
             canary: Some(id),
             why: "its process was started anew".to_owned(),
         });
-        let unopened = self.part.iter().flat_map(|part| &part.unopened);
+        let unopened = self.part.iter().flat_map(|part| part.taken.troubles.values());
         // What cannot be opened here can at those with the right key.
         let unopened = unopened.take(1).map(|why| InstanceErrorRecord {
             revision: None,

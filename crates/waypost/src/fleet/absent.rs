@@ -16,7 +16,8 @@ use waypost_fleet::store::StoreRevision;
 use waypost_fleet::view::{Fence, View};
 
 use super::{
-    Availability, CountsWanted, Known, Opened, ProposeError, Proposed, Round, Secret, Served, Unopened,
+    Availability, CountsWanted, Known, Opened, Ordered, ProposeError, Proposed, Round, Secret, Served,
+    Unopened,
 };
 use crate::checksummed::Damaged;
 
@@ -41,7 +42,7 @@ impl Fleet {
         match *self {}
     }
 
-    pub(crate) fn open(&self, _: &View) -> Opened {
+    pub(crate) fn open(&self, _: &View, _: &Ordered) -> Opened {
         match *self {}
     }
 

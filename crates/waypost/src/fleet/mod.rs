@@ -29,7 +29,8 @@ use waypost_admin::problem::Problem;
 use waypost_fleet::config::Texts;
 use waypost_fleet::proposal::PlanError;
 use waypost_fleet::record::WriteId;
-use waypost_fleet::view::View;
+use waypost_fleet::record::certificate::CertificateRecord;
+use waypost_fleet::view::{Shelf, View};
 use waypost_proxy::observe::metrics::arm::ArmReading;
 
 #[cfg(not(feature = "etcd"))]
@@ -125,6 +126,9 @@ pub(crate) enum Arrival {
     Upgrade { from: u32 },
 }
 
+/// The things that lie sealed under `certificates/`, by name.
+pub(crate) type Ordered = Shelf<Arc<str>, CertificateRecord>;
+
 /// Something secret that the leader has ordered for all instances.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) Vec<u8>);
@@ -147,13 +151,13 @@ pub(crate) enum Unopened {
     Key(String),
 }
 
-/// All that was ordered, as far as this instance can open it.
+/// The things that were ordered anew, as far as this instance can open them.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
     /// By name.
     pub(crate) secrets: BTreeMap<String, Secret>,
-    /// The reasons why others cannot be opened, in a sentence each.
-    pub(crate) troubles: Vec<String>,
+    /// The reasons why others cannot be opened, in a sentence each, by name.
+    pub(crate) troubles: BTreeMap<String, String>,
 }
 
 /// A change that was made.

@@ -15,7 +15,7 @@ use waypost_fleet::view::View;
 use super::propose::{id, propose};
 use super::{Fleet, Shared, lock};
 use crate::fleet::seal::OpenError;
-use crate::fleet::{Opened, ProposeError, Secret, Unopened};
+use crate::fleet::{Opened, Ordered, ProposeError, Secret, Unopened};
 
 /// The deadline of a write.
 const WRITE: Duration = Duration::from_secs(10);
@@ -31,20 +31,28 @@ impl Fleet {
         self.shared.seal.is_some()
     }
 
-    /// All that a view has under `certificates/`, as far as it can be opened here.
-    pub(crate) fn open(&self, view: &View) -> Opened {
+    /// The things that a view has under `certificates/` and that are not `known`, as far as they can be opened here.
+    pub(crate) fn open(&self, view: &View, known: &Ordered) -> Opened {
         let mut opened = Opened::default();
         let Some(seal) = &self.shared.seal else {
             return opened;
         };
-        for (name, kept) in &*view.certificates {
+        let new = view.certificates.iter();
+        for (name, kept) in new.filter(|(name, kept)| known.get(*name) != Some(*kept)) {
             let key = view.prefix.encode(&Key::Certificate(name.to_string()));
             match seal.open(&key, &kept.value.sealed) {
                 Ok(secret) => drop(opened.secrets.insert(name.to_string(), Secret(secret))),
-                Err(error) => opened.troubles.push(format!("`{key}`: {error}")),
+                Err(error) => drop(
+                    opened
+                        .troubles
+                        .insert(name.to_string(), format!("`{key}`: {error}")),
+                ),
             }
         }
-        *lock(&self.shared.unopened) = opened.troubles.clone();
+        let mut unopened = lock(&self.shared.unopened);
+        unopened
+            .retain(|name, _| view.certificates.contains_key(&**name) && !opened.secrets.contains_key(name));
+        unopened.extend(opened.troubles.clone());
         opened
     }
 

@@ -123,7 +123,7 @@ impl Shared {
     pub(super) fn troubles(&self, picture: &Picture) -> Vec<String> {
         let view = &picture.view;
         let mut troubles = self.presence.borrow().troubles.clone();
-        troubles.extend(lock(&self.unopened).iter().cloned());
+        troubles.extend(lock(&self.unopened).values().cloned());
         troubles.extend(self.refusals(view));
         let in_use = lock(&self.in_use).clone();
         troubles.extend(in_use.map(|state| self.in_use_of(&state)));

@@ -22,7 +22,7 @@ mod sweep;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -92,7 +92,7 @@ struct Shared {
     /// The key that certificates are sealed with.
     seal: Option<Seal>,
     /// Things under `certificates/` that it does not open, in a sentence each.
-    unopened: Mutex<Vec<String>>,
+    unopened: Mutex<BTreeMap<String, String>>,
     /// The state directory, while it keeps the id.
     keeps_id: Mutex<Option<PathBuf>>,
     /// The state directory, while another process has it, or it cannot be locked: nothing is kept there.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::fleet::seal::Seal;
-use crate::fleet::{Secret, Unopened};
+use crate::fleet::{Ordered, Secret, Unopened};
 
 /// A fleet whose certificates are sealed with a key of such bytes.
 pub(super) fn sealed(bench: &Bench, state: &str, key: &str) -> Fleet {
@@ -21,7 +21,10 @@ fn secrets(name: &str, secret: Option<&str>) -> BTreeMap<String, Option<Secret>>
 }
 
 fn account(fleet: &Fleet) -> Option<Secret> {
-    fleet.open(&fleet.view()).secrets.remove("account")
+    fleet
+        .open(&fleet.view(), &Ordered::default())
+        .secrets
+        .remove("account")
 }
 
 #[tokio::test]
@@ -53,7 +56,12 @@ async fn secrets_of_the_leader_are_opened_with_the_same_key_alone() {
         troubles.any(|trouble| trouble.starts_with(why))
     };
     assert!(named(&stranger) && !named(&other));
-    assert!(without.open(&without.view()).troubles.is_empty());
+    assert!(
+        without
+            .open(&without.view(), &Ordered::default())
+            .troubles
+            .is_empty()
+    );
 
     // Only the leader writes them.
     let refused = other.put_secrets(ordered).await;
@@ -63,10 +71,33 @@ async fn secrets_of_the_leader_are_opened_with_the_same_key_alone() {
         fleet.view().certificates.is_empty()
     })
     .await;
-    stranger.open(&stranger.view());
+    stranger.open(&stranger.view(), &Ordered::default());
     assert!(!named(&stranger));
     // What is not there is deleted, too.
     leader.put_secrets(secrets("account", None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_secrets_that_are_new_or_changed_are_opened() {
+    let (_bench, leader) = leading().await;
+    let put = async |name: &str, secret: Option<&str>| {
+        leader.put_secrets(secrets(name, secret)).await.unwrap();
+        leader.view()
+    };
+    put("a", Some("1")).await;
+    let before = put("b", Some("1")).await;
+    let opened = |known: &Ordered| -> Vec<String> {
+        let opened = leader.open(&leader.view(), known);
+        assert!(opened.troubles.is_empty());
+        opened.secrets.into_keys().collect()
+    };
+    assert_eq!(opened(&Ordered::default()), ["a", "b"]);
+    assert!(opened(&before.certificates).is_empty());
+    put("b", Some("2")).await;
+    put("c", Some("1")).await;
+    let view = put("a", None).await;
+    assert_eq!(opened(&before.certificates), ["b", "c"]);
+    assert!(opened(&view.certificates).is_empty());
 }
 
 #[tokio::test]
