@@ -63,6 +63,30 @@ impl Disk {
         }
     }
 
+    /// The names of all files.
+    pub(super) async fn names(&self) -> Vec<String> {
+        let directory = self.directory.clone();
+        beside(move || {
+            let entries = checksummed::entries(&directory).ok().flatten();
+            let names = entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.file_name());
+            names.filter_map(|name| name.into_string().ok()).collect()
+        })
+        .await
+    }
+
+    pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.directory.join(name);
+        beside(move || {
+            let removed = std::fs::remove_file(&path);
+            removed.map_err(|error| StoreError(format!("`{}` cannot be deleted: {error}", path.display())))
+        })
+        .await
+    }
+
     /// Sets a damaged file aside, for the owner of the state. Returns that and `why` in a sentence.
     pub(super) async fn set_aside(&self, name: &str, why: String) -> String {
         let path = self.directory.join(name);

@@ -29,6 +29,8 @@ mod record;
 mod sealed;
 #[cfg(feature = "acme")]
 mod store;
+#[cfg(feature = "acme")]
+mod sweep;
 mod taken;
 #[cfg(feature = "acme")]
 mod task;

@@ -21,6 +21,7 @@ use super::name::CertificateName;
 use super::record::PairRecord;
 use super::sealed;
 use super::store::Store;
+use super::sweep::{self, Wanted};
 use super::taken::Taken;
 use super::task::Task;
 use crate::certificates::acme_files::AcmeFiles;
@@ -37,12 +38,22 @@ pub(crate) struct Orders {
     /// True while this process is the one that orders.
     allowed: watch::Sender<bool>,
     tasks: BTreeMap<CertificateName, Kept>,
+    /// The names of the tasks.
+    wanted: watch::Sender<Wanted>,
+    /// Deletes what is wanted no more.
+    sweep: AbortHandle,
 }
 
 struct Kept {
     wanted: (Arc<Acme>, AcmeFiles),
     entry: Entry,
     task: AbortHandle,
+}
+
+impl Drop for Orders {
+    fn drop(&mut self) {
+        self.sweep.abort();
+    }
 }
 
 impl Drop for Kept {
@@ -68,11 +79,16 @@ impl Orders {
             slots: Semaphore::new(AT_ONCE_MAX),
             accounts: Accounts::default(),
         };
+        let common = Arc::new(common);
+        let (wanted, is_wanted) = watch::channel(None);
+        let sweep = tokio::spawn(sweep::run(Arc::clone(&common), is_wanted)).abort_handle();
         Self {
-            common: Arc::new(common),
+            common,
             hands,
             allowed,
             tasks: BTreeMap::new(),
+            wanted,
+            sweep,
         }
     }
 
@@ -145,6 +161,13 @@ impl Orders {
             let task = tokio::spawn(task.run()).abort_handle();
             self.tasks.insert(name, Kept { wanted, entry, task });
         }
+        let names = self.tasks.keys().cloned().collect();
+        self.wanted.send_if_modified(|wanted| {
+            let names = Some(names);
+            let is_new = *wanted != names;
+            *wanted = names;
+            is_new
+        });
     }
 
     /// Sets whether this process is the one that orders: it has the state, or leads the fleet. Orders under way are given up

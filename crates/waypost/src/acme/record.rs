@@ -90,6 +90,21 @@ pub(super) fn pair_name(name: &CertificateName) -> String {
     format!("{name}{PAIR}")
 }
 
+/// The name of a certificate, if it is kept under this name.
+pub(super) fn certificate_of_pair(name: &str) -> Option<&str> {
+    name.strip_suffix(PAIR)
+}
+
+/// The name of a certificate, if the orders for it are kept under this name.
+pub(super) fn certificate_of_orders(name: &str) -> Option<&str> {
+    name.strip_suffix(ORDERS)
+}
+
+/// The name under which a certificate of this name is kept.
+pub(super) fn pair_of(certificate: &str) -> String {
+    format!("{certificate}{PAIR}")
+}
+
 /// The name under which the orders for a certificate are kept.
 pub(super) fn orders_name(name: &CertificateName) -> String {
     format!("{name}{ORDERS}")

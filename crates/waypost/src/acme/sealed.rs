@@ -96,6 +96,18 @@ impl Sealed {
             .map_err(|error| StoreError(format!("`{name}` cannot be written: {error}")))
     }
 
+    pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let removed = self.fleet.put_secrets([(name.to_owned(), None)].into()).await;
+        removed
+            .map(drop)
+            .map_err(|error| StoreError(format!("`{name}` cannot be deleted: {error}")))
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let view = self.fleet.view();
+        view.certificates.keys().map(ToString::to_string).collect()
+    }
+
     /// Has the challenges answered by all instances. Those of orders that are under way no more, such as a former leader's, are
     /// withdrawn.
     pub(super) async fn publish(

@@ -111,7 +111,23 @@ impl Store {
         }
     }
 
-    async fn read<T: Whole>(&self, name: &str) -> Result<Option<T>, Unread> {
+    /// The names under which something is kept. None if that cannot be read.
+    pub(super) async fn names(&self) -> Vec<String> {
+        match self {
+            Self::Disk(disk) => disk.names().await,
+            Self::Sealed(sealed) => sealed.names(),
+        }
+    }
+
+    /// Deletes what is kept under a name.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(disk) => disk.remove(name).await,
+            Self::Sealed(sealed) => sealed.remove(name).await,
+        }
+    }
+
+    pub(super) async fn read<T: Whole>(&self, name: &str) -> Result<Option<T>, Unread> {
         let body = match self {
             Self::Disk(disk) => disk.read(name).await?,
             Self::Sealed(sealed) => sealed.read(name)?,

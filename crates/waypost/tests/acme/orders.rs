@@ -224,6 +224,32 @@ fn hosts_that_have_a_certificate_keep_it_while_others_are_ordered() {
 }
 
 #[test]
+fn certificate_that_is_wanted_no_more_is_deleted_once_it_has_ended() {
+    let world = World::new();
+    let pebble = world.pebble(0, false);
+    let client = pebble.client(&world);
+    let gateway = world.gateway(KEYS);
+    wait_for_certificate(&client, &gateway, "a.test");
+    wait_for_state(&gateway, "valid");
+    gateway.rewrite(world.config("b.test", KEYS));
+    gateway.wait_for("revision 2 is in force");
+    world.reach(&gateway);
+    wait_for_certificate(&client, &gateway, "b.test");
+    let names = || -> Vec<String> {
+        let kept = std::fs::read_dir(gateway.directory().join(".waypost/certificates")).unwrap();
+        let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".pair")).collect()
+    };
+    assert_eq!(names().len(), 2);
+    gateway.set_clock("2099-06-01T00:00:00Z");
+    crate::support::wait_for("the one that is wanted, alone", || {
+        let names = names();
+        (names.len() == 1 && names[0].starts_with("b.test")).then_some(())
+    });
+    gateway.wait_for_part("is deleted: the config wants no such certificate, and it has ended");
+}
+
+#[test]
 fn rejected_nonces_are_replaced() {
     let world = World::new();
     let pebble = world.pebble(40, false);
