@@ -205,6 +205,9 @@ Examples:
         /// The time that it has to be healthy at all instances that try it.
         #[arg(long, value_name = "DURATION", default_value = "60s", requires = "canary")]
         hold: String,
+        /// Only if this revision is in force, or a config with this ETag; otherwise nothing changes.
+        #[arg(long, value_name = "REVISION|ETAG")]
+        if_match: Option<String>,
         #[command(flatten)]
         wait: WaitArgs,
         #[command(flatten)]

@@ -155,6 +155,7 @@ fn main() -> ExitCode {
             confirm,
             canary,
             hold,
+            if_match,
             wait,
             admin,
             format,
@@ -165,7 +166,7 @@ fn main() -> ExitCode {
                 (None, Some(wait)) => Way::Confirm(wait),
                 (None, None) => Way::Now,
             };
-            let applied = remote::apply::apply(&admin, &path, &way, format);
+            let applied = remote::apply::apply(&admin, &path, &way, if_match.as_deref(), format);
             remote::wait::after(applied, Changed::Config, &admin, &wait)
         }
         Command::Confirm { admin, format } => remote::apply::confirm(&admin, format),

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use waypost_admin::api::BODY_BYTES_MAX;
 use waypost_admin::api::config::{File, Files};
 use waypost_admin::command::Applied;
+use waypost_admin::problem::Problem;
 use waypost_config::Kind;
 
 use super::client::segment;
@@ -15,6 +17,12 @@ use crate::cli::{AdminArgs, Format};
 use crate::output;
 use crate::source::Source;
 use crate::texts::file_name;
+
+/// The part of the status that says what is in force.
+#[derive(Deserialize)]
+struct Status {
+    revision: u64,
+}
 
 /// The way in which a config is applied.
 #[derive(Debug)]
@@ -48,13 +56,19 @@ impl Way {
     }
 }
 
-/// Replaces the config of the gateway by the one at `path`. A canary is followed to its verdict.
-pub(crate) fn apply(admin: &AdminArgs, path: &Path, way: &Way, format: Format) -> anyhow::Result<Outcome> {
+/// Replaces the config of the gateway by the one at `path`, if that is the revision or has the tag in `if_match`. A canary is
+/// followed to its verdict.
+pub(crate) fn apply(
+    admin: &AdminArgs,
+    path: &Path,
+    way: &Way,
+    if_match: Option<&str>,
+    format: Format,
+) -> anyhow::Result<Outcome> {
     let client = Client::new(admin)?;
     let texts = Source::at(path).read_once()?;
-    // The present version is to be replaced; a change in between is refused.
-    let tag = match client.get_text("/api/v1/config")? {
-        Ok((_, tag)) => tag,
+    let tag = match tag_of(&client, if_match)? {
+        Ok(tag) => tag,
         Err(problem) => return refused(&problem, format),
     };
     let target = format!("/api/v1/config{}", way.query());
@@ -89,6 +103,34 @@ pub(crate) fn apply(admin: &AdminArgs, path: &Path, way: &Way, format: Format) -
         }
         _ => show(answer, format, in_words),
     }
+}
+
+/// The tag of the version to be replaced. Without `if_match` it is the present one; a change in between is refused.
+fn tag_of(client: &Client, if_match: Option<&str>) -> anyhow::Result<Response<String>> {
+    let revision = match if_match {
+        None => None,
+        Some(wanted) => match wanted.parse::<u64>() {
+            Ok(number) => Some(number),
+            Err(_) if wanted == "*" || wanted.contains('"') => return Ok(Ok(wanted.to_owned())),
+            Err(_) => return Ok(Ok(format!("\"{wanted}\""))),
+        },
+    };
+    let tag = match client.get_text("/api/v1/config")? {
+        Ok((_, tag)) => tag,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let Some(wanted) = revision else {
+        return Ok(Ok(tag));
+    };
+    // It is read after the tag: what comes in between has another tag.
+    Ok(client
+        .get::<Status>("/api/v1/status")?
+        .and_then(|Status { revision }| match revision == wanted {
+            true => Ok(tag),
+            false => Err(Problem::stale(format!(
+                "nothing is done: revision {revision} is in force, and not {wanted}; `waypost history` says what has changed since"
+            ))),
+        }))
 }
 
 /// The texts in JSON. A gateway closes the connection on a body that is too long, so none is sent.

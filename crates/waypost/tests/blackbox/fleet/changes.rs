@@ -303,3 +303,34 @@ fn apply_ends_more_dials_than_fit_a_transaction_and_they_never_hold_again() {
         etcd.keys("endpoints").is_empty().then_some(())
     });
 }
+
+#[test]
+fn apply_is_refused_unless_what_it_was_made_for_is_in_force() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let apply = |gateway: &Gateway, config: &Config, if_match: &str| {
+        std::fs::write(directory.path().join("routes.yaml"), config.as_ref() as &str).unwrap();
+        let path = directory.path().to_str().unwrap();
+        gateway.command(&["apply", path, "--if-match", if_match])
+    };
+    let (to_a, to_b) = (Config::new().all_to(&a), Config::new().all_to(&b));
+    let first = one.admin("GET", "/api/v1/config", "", "");
+    let first = first.header("etag").unwrap().to_owned();
+    let refused = apply(&one, &to_b, "2").expect(1).stderr;
+    assert!(refused.contains("revision 1 is in force, and not 2"), "{refused}");
+    apply(&one, &to_b, "1").expect(0);
+    wait_for_revision(&two, 2);
+    for stale in ["1", &first, first.trim_matches('"')] {
+        let refused = apply(&two, &to_a, stale).expect(1);
+        assert!(!refused.stderr.is_empty(), "{stale}");
+    }
+    assert_eq!(body(&two), "b");
+    let second = two.admin("GET", "/api/v1/config", "", "");
+    apply(&two, &to_a, second.header("etag").unwrap()).expect(0);
+    apply(&two, &to_b, "*").expect(0);
+    assert_eq!((body(&two), revision(&two)), ("b".to_owned(), 4));
+}
