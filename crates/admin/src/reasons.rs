@@ -1,5 +1,7 @@
 //! The reasons for which a gateway is not quite well, in one list.
 
+pub(crate) mod gathered;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

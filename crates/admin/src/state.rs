@@ -21,11 +21,14 @@ use crate::fleet::{Answered, Answers, FleetView, Question, Reader};
 use crate::history::History;
 use crate::history::ledger::Ledger;
 use crate::problem::Problem;
+use crate::reasons::gathered::OfFleet;
 use crate::reasons::{Held, Reason};
 use crate::report::Report;
 use crate::search::index::Indexed;
 use crate::timeline::Timeline;
+use crate::timeline::lately::Lately;
 use crate::timeline::rounds::Rounds;
+use crate::timeline::shared::Shared;
 
 /// Maximum number of waiting commands.
 const COMMANDS_WAITING: usize = 64;
@@ -54,6 +57,10 @@ pub struct AppState {
     timeline: Mutex<Timeline>,
     /// Questions to the fleet for such figures.
     pub(crate) rounds: Rounds,
+    /// Questions for the figures of routes, by their path.
+    pub(crate) rounds_lately: Shared<String, Lately>,
+    /// Questions for the health of the fleet.
+    pub(crate) rounds_of_health: Shared<(), OfFleet>,
     failures: Mutex<Failures>,
     /// The arms that the leader of the fleet asks for.
     pub(crate) asked: CountsReaders,
@@ -82,6 +89,8 @@ impl AppState {
             ledger: Mutex::default(),
             timeline: Mutex::default(),
             rounds: Rounds::default(),
+            rounds_lately: Shared::default(),
+            rounds_of_health: Shared::default(),
             failures: Mutex::default(),
             asked: CountsReaders::default(),
             routes_indexed: Indexed::default(),

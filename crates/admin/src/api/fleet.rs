@@ -72,7 +72,7 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-fn no_fleet() -> Problem {
+pub(super) fn no_fleet() -> Problem {
     Problem::not_found("this gateway is in no fleet: its config does not come from etcd")
 }
 

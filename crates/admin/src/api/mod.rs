@@ -7,7 +7,9 @@ pub mod events;
 pub mod explain;
 pub mod failures;
 mod fleet;
+pub mod fleet_health;
 pub mod health;
+pub mod lately;
 pub mod openapi;
 pub mod paging;
 pub mod revisions;
@@ -103,6 +105,8 @@ pub fn operations() -> Vec<Operation> {
     all.extend(health::operations());
     all.extend(status::operations());
     all.extend(fleet::operations());
+    all.extend(lately::operations());
+    all.extend(fleet_health::operations());
     all.extend(routes::operations());
     all.extend(failures::operations());
     all.extend(deals::operations());

@@ -6,14 +6,16 @@ use axum::routing::get;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use waypost_proxy::generation::Generation;
 
 use super::{App, Operation, json};
 use crate::fleet::{FleetStatus, FleetView};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason, Severity, Word};
 use crate::report::{
-    FailedLoad, FailedUpgrade, KeySetReport, OrderReport, Pending, RolloutReport, StateReport,
+    FailedLoad, FailedUpgrade, KeySetReport, OrderReport, Pending, Report, RolloutReport, StateReport,
 };
+use crate::state::AppState;
 
 /// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +117,27 @@ pub(super) fn operations() -> Vec<Operation> {
     }]
 }
 
+/// The reasons why something needs a look, errors first.
+pub(super) fn reasons_of(state: &AppState) -> Result<Vec<Reason>, Problem> {
+    let generation = state.view()?.generation();
+    let report = state.report().clone();
+    let fleet = state.fleet().as_ref().map(FleetView::status);
+    Ok(reasons_in(state, &generation, &report, fleet.as_ref()))
+}
+
+fn reasons_in(
+    state: &AppState,
+    generation: &Generation,
+    report: &Report,
+    fleet: Option<&FleetStatus>,
+) -> Vec<Reason> {
+    let mut reasons = reasons::of_report(report, generation.number(), state.is_draining());
+    reasons.extend(fleet.into_iter().flat_map(reasons::of_fleet));
+    reasons.extend(state.reasons_held.of(generation, || state.timeline()));
+    reasons.sort_by_key(|reason| reason.severity);
+    reasons
+}
+
 async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     let view = state.view()?;
     let generation = view.generation();
@@ -138,10 +161,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     let dialed = dialed.into_iter();
     let dialed = dialed.map(|position| plan.routes()[position].matching.name.to_string());
     let fleet = state.fleet().as_ref().map(FleetView::status);
-    let mut reasons = reasons::of_report(&report, generation.number(), state.is_draining());
-    reasons.extend(fleet.iter().flat_map(reasons::of_fleet));
-    reasons.extend(state.reasons_held.of(&generation, || state.timeline()));
-    reasons.sort_by_key(|reason| reason.severity);
+    let reasons = reasons_in(&state, &generation, &report, fleet.as_ref());
     let health = match reasons.first().map(|worst| worst.severity) {
         None => "ok",
         Some(Severity::Warning) => "warning",

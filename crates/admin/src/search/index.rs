@@ -321,7 +321,8 @@ impl Column {
 }
 
 impl Figure {
-    fn of(self, recent: &Recent) -> Option<f64> {
+    /// The value of it; `None` if it is not known.
+    pub(crate) fn of(self, recent: &Recent) -> Option<f64> {
         match self {
             Self::Rate => Some(recent.rate()),
             Self::Failures => Some(recent.counts.failures.into()),

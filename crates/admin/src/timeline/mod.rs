@@ -8,9 +8,11 @@
 pub(crate) mod durations;
 mod fine;
 pub(crate) mod fleet;
+pub(crate) mod lately;
 mod recent;
 mod ring;
 pub(crate) mod rounds;
+pub(crate) mod shared;
 #[cfg(test)]
 mod tests;
 

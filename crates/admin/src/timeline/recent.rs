@@ -21,7 +21,7 @@ pub(crate) struct Recent {
 }
 
 /// Requests of a route in parts of equal length.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sparkline {
     /// The first second of the first part.
     pub(crate) begin: u64,

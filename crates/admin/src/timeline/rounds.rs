@@ -4,15 +4,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::OnceCell;
+use std::sync::{Mutex, PoisonError};
 
 use super::Step;
 use super::fleet::Summed;
+use super::shared::{Answer, QUESTIONS_MAX, Shared};
 
-/// Questions of one second, at most. Further ones are asked without sharing.
-const ROUNDS_MAX: usize = 256;
 /// Askers of what is new are some seconds apart: the question begins with a second that divides by this, so that it is one.
 const TOGETHER: u64 = 10;
 /// Seconds before now from which on only what is new is asked for.
@@ -59,8 +56,6 @@ fn again(step: Step) -> u64 {
     }
 }
 
-type Round = Arc<OnceCell<Arc<Summed>>>;
-
 /// A time that was told without an instance.
 #[derive(Debug, Clone, Copy)]
 struct Lack {
@@ -76,22 +71,14 @@ type Subject = (Option<String>, Step);
 /// The questions of a second.
 #[derive(Default)]
 pub(crate) struct Rounds {
-    held: Mutex<(u64, HashMap<Wanted, Round>)>,
+    held: Shared<Wanted, Summed>,
     lacks: Mutex<HashMap<Subject, Lack>>,
 }
 
 impl Rounds {
     /// The round in which this is asked in the second `now`.
-    pub(crate) fn of(&self, asked: &Wanted, now: u64) -> Round {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.0 != now {
-            *held = (now, HashMap::new());
-        }
-        let rounds = &mut held.1;
-        if rounds.len() >= ROUNDS_MAX && !rounds.contains_key(asked) {
-            return Round::default();
-        }
-        Arc::clone(rounds.entry(asked.clone()).or_default())
+    pub(crate) fn of(&self, asked: &Wanted, now: u64) -> Answer<Summed> {
+        self.held.of(asked, now)
     }
 
     /// Asks for what was told without an instance along with what is asked for.
@@ -108,9 +95,9 @@ impl Rounds {
     pub(crate) fn lacks(&self, asked: &Wanted, now: u64) {
         let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
         let subject = asked.subject();
-        if lacks.len() >= ROUNDS_MAX && !lacks.contains_key(&subject) {
+        if lacks.len() >= QUESTIONS_MAX && !lacks.contains_key(&subject) {
             lacks.retain(|(_, step), lack| lack.at.saturating_add(again(*step)) >= now);
-            if lacks.len() >= ROUNDS_MAX {
+            if lacks.len() >= QUESTIONS_MAX {
                 return;
             }
         }
@@ -131,6 +118,8 @@ impl fmt::Debug for Rounds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn asked(step: Step, from: u64) -> Wanted {
@@ -205,17 +194,6 @@ mod tests {
         for number in 0..1000 {
             rounds.lacks(&of_route(&number.to_string()), now + 100);
         }
-        assert_eq!(rounds.lacks.lock().unwrap().len(), ROUNDS_MAX);
-    }
-
-    #[test]
-    fn rounds_of_a_second_are_bounded() {
-        let rounds = Rounds::default();
-        for from in 0..1000 {
-            rounds.of(&asked(Step::Second, from), 7);
-        }
-        assert_eq!(rounds.held.lock().unwrap().1.len(), ROUNDS_MAX);
-        let more = asked(Step::Second, 5000);
-        assert!(!Arc::ptr_eq(&rounds.of(&more, 7), &rounds.of(&more, 7)));
+        assert_eq!(rounds.lacks.lock().unwrap().len(), QUESTIONS_MAX);
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use waypost_admin::api::failures::FailuresView;
+use waypost_admin::api::fleet_health::FleetHealth;
 use waypost_admin::api::routes::page::{RouteRow, RoutesPage};
 use waypost_admin::api::routes::{RouteDetail, SplitView};
 use waypost_admin::api::status::Status;
@@ -118,7 +119,13 @@ impl Feed {
     /// Takes a picture.
     pub(super) fn look(&mut self, watched: &Subject) -> anyhow::Result<Response<Picture>> {
         let client = Arc::clone(&self.client);
-        let status: Status = answered!(client.get("/api/v1/status")?);
+        let mut status: Status = answered!(client.get("/api/v1/status")?);
+        if status.fleet.is_some() {
+            // An instance of an older version only knows its own.
+            if let Ok(FleetHealth { word, reasons, .. }) = client.get("/api/v1/fleet/health")? {
+                (status.word, status.reasons) = (word, reasons);
+            }
+        }
         let whoami = match self.whoami.take() {
             Some(whoami) => whoami,
             None => answered!(client.get("/api/v1/whoami")?),
@@ -227,6 +234,7 @@ impl Feed {
                 Err(problem) => return Ok(Err(problem)),
             };
             listing.matching = page.place.matching;
+            listing.missing = page.missing;
             let new = page.routes.into_iter().map(Row::from);
             listing
                 .rows

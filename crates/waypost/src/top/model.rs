@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use waypost_admin::access::Role;
 use waypost_admin::api::failures::FailureView;
+use waypost_admin::api::lately::SparklineView;
 use waypost_admin::api::routes::RouteDetail;
-use waypost_admin::api::routes::page::SparklineView;
 use waypost_admin::api::status::Status;
 use waypost_admin::api::timeline::TimelineView;
 use waypost_admin::api::whoami::ClientView;
@@ -42,6 +42,8 @@ pub(super) struct Listing {
     pub(super) rows: Vec<Row>,
     /// Routes that match; those that are not listed have fewer failures and requests.
     pub(super) matching: usize,
+    /// Instances of the fleet that the figures are without.
+    pub(super) missing: Vec<String>,
     /// The mistake in the search.
     pub(super) trouble: Option<String>,
 }

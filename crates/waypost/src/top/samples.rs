@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use waypost_admin::access::Role;
+use waypost_admin::api::lately::SparklineView;
 use waypost_admin::api::routes::detail::InForce;
-use waypost_admin::api::routes::page::SparklineView;
 use waypost_admin::api::routes::{RouteDetail, RouteView};
 use waypost_admin::api::status::Status;
 use waypost_admin::api::timeline::{SeriesView, TimelineView};
@@ -259,6 +259,7 @@ pub(super) fn app() -> App {
         ],
         listing: Listing {
             search: String::new(),
+            missing: Vec::new(),
             rows: vec![
                 users,
                 row("orders", 1_200, 0),

@@ -1,5 +1,6 @@
 //! A page of the routes: those that a search finds, in an order, with their figures.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use waypost_plan::duration;
 use waypost_proxy::generation::Generation;
 
 use super::{RouteView, view};
+use crate::api::lately::{self, SparklineView};
 use crate::api::paging::{self, Part, Place};
 use crate::api::{App, QueryParams};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason};
+use crate::report::RolloutReport;
 use crate::search::index::{Figure, Order};
 use crate::search::{self, Search};
 use crate::state::AppState;
+use crate::timeline::lately::{Lately, Told};
 use crate::timeline::{Recent, Sparkline};
 
 /// The window of the figures, by default.
@@ -35,6 +39,15 @@ pub struct RoutesPage {
     /// Its place among all.
     #[serde(flatten)]
     pub place: Place,
+    /// In a fleet: the number of instances that the figures and the order by them are of; absent without figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
+    /// In a fleet: the ids of instances that are left out, because they do not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// In a fleet: true if no leader answered, so that this instance has asked each other one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
 }
 
 /// A route on a page.
@@ -79,19 +92,6 @@ pub struct RouteFigures {
     pub sparkline: Option<SparklineView>,
 }
 
-/// Requests in parts of equal length, the latest last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SparklineView {
-    /// The beginning of the first part, in seconds since the Unix epoch.
-    pub begin: u64,
-    /// The length of a part.
-    pub step_seconds: u64,
-    /// Requests.
-    pub requests: Vec<u32>,
-    /// Failed ones among them.
-    pub failures: Vec<u32>,
-}
-
 /// The routes: a list, or a page if the query asks for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -112,6 +112,7 @@ pub(super) struct RoutesQuery {
     offset: Option<usize>,
     figures: Option<bool>,
     window: Option<String>,
+    own: Option<bool>,
 }
 
 pub(super) const QUERY: &[(&str, &str, &str)] = &[
@@ -131,7 +132,16 @@ pub(super) const QUERY: &[(&str, &str, &str)] = &[
         "integer",
         "routes before the page, as `next_offset` has it",
     ),
-    ("figures", "boolean", "`true` adds the figures of each route"),
+    (
+        "figures",
+        "boolean",
+        "`true` adds the figures of each route, in a fleet those of all instances",
+    ),
+    (
+        "own",
+        "boolean",
+        "`true` for the figures of this instance alone; by default those of all instances of a fleet, which its leader sums",
+    ),
     (
         "window",
         "string",
@@ -147,6 +157,14 @@ struct Wanted {
     part: Part,
     has_figures: bool,
     window: u64,
+    is_own: bool,
+}
+
+/// The rows of a page, and its place.
+#[derive(Debug)]
+struct Rows {
+    rows: Vec<u32>,
+    place: Place,
 }
 
 /// All routes, or a page of them.
@@ -159,12 +177,20 @@ pub(super) async fn list(
         true => None,
         false => Some(Wanted::from(&query)?),
     };
-    // Off the async thread: a hundred thousand routes take a while, and other requests must not wait.
-    let listed = tokio::task::spawn_blocking(move || match wanted {
-        Some(wanted) => Json(page(&state, &generation, &wanted)).into_response(),
-        None => Json(all(&state, &generation)).into_response(),
-    });
-    listed.await.map_err(|_| {
+    let listed = match wanted {
+        Some(wanted) => {
+            let page = page(&state, &generation, wanted).await?;
+            return Ok(Json(page).into_response());
+        }
+        None => off_thread(move || Json(all(&state, &generation)).into_response()),
+    };
+    listed.await
+}
+
+/// Lists off the async thread: a hundred thousand routes take a while, and other requests must not wait.
+async fn off_thread<T: Send + 'static>(list: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let listed = tokio::task::spawn_blocking(list).await;
+    listed.map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the routes could not be listed",
@@ -205,7 +231,15 @@ impl Wanted {
             part,
             has_figures: query.figures == Some(true),
             window: window.as_secs(),
+            is_own: query.own == Some(true),
         })
+    }
+}
+
+impl Wanted {
+    /// Returns true if it takes the figures of all routes to find those of the page.
+    fn is_by_figure(&self) -> bool {
+        matches!(self.order.0, Order::By(_)) || self.search.states.contains(&search::State::Failing)
     }
 }
 
@@ -228,13 +262,113 @@ fn order(text: &str) -> Result<(Order, bool), Problem> {
     Ok((order, is_reversed))
 }
 
-fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> RoutesPage {
+/// A page. In a fleet its order is that of the first routes of each instance, and its figures are those of all instances.
+async fn page(
+    state: &Arc<AppState>,
+    generation: &Arc<Generation>,
+    wanted: Wanted,
+) -> Result<RoutesPage, Problem> {
+    let is_of_all = !wanted.is_own && state.instance().is_some();
+    let ranked = match is_of_all && wanted.is_by_figure() {
+        true => Some(lately::first_of_all(state, generation, wanted.window).await?),
+        false => None,
+    };
+    let (window, has_figures) = (wanted.window, wanted.has_figures);
+    let Rows { rows, place } = {
+        let (state, generation, ranked) = (Arc::clone(state), Arc::clone(generation), ranked.clone());
+        off_thread(move || find(&state, &generation, &wanted, ranked.as_deref())).await?
+    };
+    let of_rows = match is_of_all && has_figures {
+        true => {
+            let routes = generation.plan().routes();
+            let names = rows.iter().map(|row| &*routes[*row as usize].matching.name);
+            let names: Vec<Arc<str>> = names.map(Arc::from).collect();
+            Some(lately::named(state, generation, &names, window).await?)
+        }
+        false => None,
+    };
+    let (state, generation) = (Arc::clone(state), Arc::clone(generation));
+    off_thread(move || {
+        let rollouts = state.report().rollouts.clone();
+        let all = of_rows.as_ref().or(ranked.as_deref());
+        let mut page = RoutesPage {
+            routes: Vec::new(),
+            place,
+            instances: all.map(|all| all.instances),
+            missing: all.map(|all| all.missing.clone()).unwrap_or_default(),
+            direct: all.is_some_and(|all| all.direct),
+        };
+        page.routes = match (has_figures, of_rows) {
+            (true, Some(mut all)) => {
+                let told = |name: &str| all.routes.remove(name);
+                rows_of(&rollouts, &generation, &rows, told)
+            }
+            (true, None) => {
+                let timeline = state.timeline();
+                let told = |name: &str| {
+                    Some(Told {
+                        recent: timeline.recent_of(name, window)?,
+                        sparkline: timeline.sparkline(name),
+                        health: None,
+                    })
+                };
+                let mut of_rows = rows_of(&rollouts, &generation, &rows, told);
+                for (row, of_row) in rows.iter().zip(&mut of_rows) {
+                    of_row.health = reasons::of_route(&timeline, &generation, *row as usize);
+                }
+                of_rows
+            }
+            (false, _) => rows_of(&rollouts, &generation, &rows, |_| None),
+        };
+        page
+    })
+    .await
+}
+
+/// The routes in these rows, with what is told of each.
+fn rows_of(
+    rollouts: &[RolloutReport],
+    generation: &Arc<Generation>,
+    rows: &[u32],
+    mut told: impl FnMut(&str) -> Option<Told>,
+) -> Vec<RouteRow> {
+    let rows = rows.iter().map(|row| {
+        let route = view(generation, *row as usize, rollouts);
+        let (figures, health) = match told(&route.name) {
+            Some(told) => (Some(RouteFigures::of(&told.recent, told.sparkline)), told.health),
+            None => (None, None),
+        };
+        RouteRow {
+            health,
+            dialed: route.arms.iter().any(|arm| arm.declared != arm.live),
+            route,
+            figures,
+        }
+    });
+    rows.collect()
+}
+
+/// The rows that are found, in order: by the figures of all instances if there are any, else by those of this one.
+fn find(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted, ranked: Option<&Lately>) -> Rows {
     let index = state.routes_indexed.of(generation);
     let rollouts = state.report().rollouts.clone();
-    let is_by_figure =
-        matches!(wanted.order.0, Order::By(_)) || wanted.search.states.contains(&search::State::Failing);
-    let figures = is_by_figure.then(|| index.figures(wanted.window, &state.timeline()));
-    let figures = figures.as_deref().unwrap_or_default();
+    let own = wanted
+        .is_by_figure()
+        .then(|| index.figures(wanted.window, &state.timeline()));
+    let own = own.as_deref().unwrap_or_default();
+    let figures: Cow<'_, [(u32, Recent)]> = match ranked {
+        None => Cow::Borrowed(own),
+        Some(all) => {
+            let told = all.routes.iter();
+            let told = told.filter_map(|(name, told)| Some((index.row(name)?, told.recent)));
+            // Routes that are among the first nowhere are in the order of this instance.
+            let rest = own.iter().filter(|(row, _)| {
+                let name = &*generation.plan().routes()[*row as usize].matching.name;
+                !all.routes.contains_key(name)
+            });
+            Cow::Owned(told.chain(rest.copied()).collect())
+        }
+    };
     let mut found = index.find(&wanted.search.parts);
     for state_of_route in &wanted.search.states {
         found = Arc::new(match state_of_route {
@@ -253,34 +387,14 @@ fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> Rout
         });
     }
     let Part { offset, limit } = wanted.part;
-    let rows = index.in_order(&found, wanted.order, figures, (offset, limit));
+    let rows = index.in_order(&found, wanted.order, &figures, (offset, limit));
     let place = wanted.part.place(
         rows.len(),
         found.rows.len(),
         generation.plan().routes().len(),
         generation.number(),
     );
-    let timeline = wanted.has_figures.then(|| state.timeline());
-    let rows = rows.into_iter().map(|row| {
-        let route = view(generation, row as usize, &rollouts);
-        let figures = timeline.as_ref().and_then(|timeline| {
-            let recent = timeline.recent_of(&route.name, wanted.window)?;
-            Some(RouteFigures::of(&recent, timeline.sparkline(&route.name)))
-        });
-        let health = timeline
-            .as_ref()
-            .and_then(|timeline| reasons::of_route(timeline, generation, row as usize));
-        RouteRow {
-            health,
-            dialed: route.arms.iter().any(|arm| arm.declared != arm.live),
-            route,
-            figures,
-        }
-    });
-    RoutesPage {
-        routes: rows.collect(),
-        place,
-    }
+    Rows { rows, place }
 }
 
 impl RouteFigures {
@@ -293,12 +407,7 @@ impl RouteFigures {
             refused: recent.counts.refused.into(),
             failure_share: recent.failure_share(),
             p99_ms: recent.p99_ms,
-            sparkline: sparkline.map(|sparkline| SparklineView {
-                begin: sparkline.begin,
-                step_seconds: sparkline.step_seconds,
-                requests: sparkline.points.iter().map(|counts| counts.requests).collect(),
-                failures: sparkline.points.iter().map(|counts| counts.failures).collect(),
-            }),
+            sparkline: sparkline.map(SparklineView::from),
         }
     }
 }

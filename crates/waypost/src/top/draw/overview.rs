@@ -47,6 +47,7 @@ fn fleet(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
     };
     let room = canvas.columns.saturating_sub(LABEL);
     let whole = &app.picture.whole;
+    let listed = &app.picture.listing.missing;
     let of = match &*whole.missing {
         [] => count(whole.instances, "instance"),
         missing => format!(
@@ -56,8 +57,17 @@ fn fleet(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
             missing.join(", ")
         ),
     };
-    let told = format!("figures of {of}; routes below as {} counts them", fleet.instance);
-    let style = if whole.missing.is_empty() { PLAIN } else { BAD };
+    // An instance may answer one question and not the other.
+    let rest = match *listed == whole.missing {
+        true => String::new(),
+        false if listed.is_empty() => "; routes below of all".to_owned(),
+        false => format!("; routes below without {}", listed.join(", ")),
+    };
+    let told = format!("figures of {of}{rest}");
+    let style = match whole.missing.is_empty() && listed.is_empty() {
+        true => PLAIN,
+        false => BAD,
+    };
     let mut lines = vec![labelled("fleet", vec![Span::styled(cut(&told, room), style)])];
     if let Some(canary) = &fleet.canary {
         let told = format!(

@@ -66,6 +66,7 @@ fn overview_of_a_fleet_names_instances_that_are_left_out() {
     app.picture.status.fleet = Some(samples::fleet());
     app.picture.whole.instances = 2;
     app.picture.whole.missing = vec!["gw-3".to_owned()];
+    app.picture.listing.missing = vec!["gw-3".to_owned()];
     check("fleet", &app);
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod instances;
 mod judged;
 mod kept;
+mod lately;
 mod lead;
 mod mended;
 mod permissions;
