@@ -50,6 +50,8 @@
  * @property {number} matching
  * @property {number} offset
  * @property {number} revision
+ * @property {number} [instances] that the figures are of
+ * @property {string[]} [missing] instances that are left out
  */
 
 /**

@@ -59,6 +59,7 @@
  */
 
 /** @typedef {{ instance: string, instances: number, leader: string | null, canary?: Canary }} FleetStatus */
+/** @typedef {{ word: Status["word"], reasons: Reason[], instances: number, missing?: string[] }} FleetHealth of all instances */
 
 /**
  * @typedef {object} Canary a config that some instances try
@@ -179,6 +180,8 @@
  * @property {number} offset
  * @property {number} [next_offset]
  * @property {number} revision
+ * @property {number} [instances] that the figures are of
+ * @property {string[]} [missing] instances that are left out
  */
 
 /**

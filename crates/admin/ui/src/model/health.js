@@ -22,18 +22,19 @@
 const WORDS = { healthy: "Healthy", attention: "Attention", degraded: "Degraded", failing: "Failing" };
 
 /**
- * @param {Status} status
+ * The health of an instance or of a fleet.
+ * @param {Pick<Status, "word" | "reasons">} told
  * @returns {Health}
  */
-export function health(status) {
-  const given = status.reasons ?? [];
+export function health(told) {
+  const given = told.reasons ?? [];
   const reasons = given.map(({ severity, kind, name, message }) => ({
     tone: /** @type {"bad" | "warn"} */ (severity === "error" ? "bad" : "warn"),
     text: sentence(message),
     kind,
     page: pageOf(kind, name ?? null),
   }));
-  const word = WORDS[status.word ?? "healthy"] ?? "Attention";
+  const word = WORDS[told.word ?? "healthy"] ?? "Attention";
   const isBad = word === "Failing" || (word === "Attention" && reasons.some((reason) => reason.tone === "bad"));
   return { word, tone: word === "Healthy" ? "good" : isBad ? "bad" : "warn", reasons };
 }

@@ -85,6 +85,6 @@ function facts(status, timeline) {
   if (recent !== null && recent.refused > 0) parts.push(`${percent(recent.refused / recent.requests)} refused by rules`);
   const figures = covered(status.fleet, timeline);
   if (figures !== null) parts.push(figures.of);
-  parts.push(counted(status.routes, "route"), counted(status.services, "service"), counted(status.connections, "connection"));
+  parts.push(counted(status.routes, "route"), counted(status.services, "service"), `${counted(status.connections, "connection")}${status.fleet ? ` at ${status.fleet.instance}` : ""}`);
   return parts.map((part, at) => html`<span key=${part} class="part">${part}${at < parts.length - 1 ? " · " : ""}</span>`);
 }

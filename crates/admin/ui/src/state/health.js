@@ -1,4 +1,4 @@
-// The health of the gateway, the same on every page.
+// The health of the gateway, or of all instances of its fleet, the same on every page.
 
 import { usePoll } from "../api/poll.js";
 import { health } from "../model/health.js";
@@ -12,5 +12,8 @@ const INTERVAL = 3000;
  */
 export function useHealth() {
   const { data: status, error, at, refresh } = /** @type {import("../api/poll.js").Polled<import("../api/types.js").Status>} */ (usePoll("/api/v1/status", INTERVAL));
-  return { status, verdict: status && health(status), error, at, refresh };
+  const all = /** @type {import("../api/poll.js").Polled<import("../api/types.js").FleetHealth>} */ (usePoll(status?.fleet ? "/api/v1/fleet/health" : null, INTERVAL));
+  // While the fleet cannot be asked, the health is that of this instance.
+  const told = !status?.fleet || (all.data === null && all.error !== null) ? status : all.data;
+  return { status, verdict: told && health(told), error, at, refresh };
 }

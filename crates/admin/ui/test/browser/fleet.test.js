@@ -19,7 +19,7 @@ after(async () => {
 
 /** Adds to the answers of the gateway what an instance of a fleet would say.
  * @param {import("playwright-core").Page} page
- * @param {{ canary: object | null, missing: string[], taken: string[] }} fleet */
+ * @param {{ canary: object | null, missing: string[], taken: string[], reasons?: object[] }} fleet */
 async function inFleet(page, fleet) {
   await page.route("**/api/v1/status", async (route) => {
     const answer = await route.fetch();
@@ -30,6 +30,15 @@ async function inFleet(page, fleet) {
     const answer = await route.fetch();
     const { missing } = fleet;
     await route.fulfill({ response: answer, json: { ...(await answer.json()), instances: 3 - missing.length, missing } });
+  });
+  await page.route("**/api/v1/routes?*", async (route) => {
+    const answer = await route.fetch();
+    const { missing } = fleet;
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), instances: 3 - missing.length, missing } });
+  });
+  await page.route("**/api/v1/fleet/health", async (route) => {
+    const { missing, reasons } = fleet;
+    await route.fulfill({ json: { word: reasons ? "failing" : "healthy", reasons: reasons ?? [], instances: 3 - missing.length, missing } });
   });
   await page.route("**/api/v1/fleet/canary", async (route) => {
     fleet.taken.push(`${route.request().method()} ${route.request().headers()["if-match"]}`);
@@ -50,9 +59,27 @@ test("figures say of how many instances they are, and name one that is left out"
   fleet.missing = ["gw-3"];
   await health.getByText("figures of 2 of 3 instances").waitFor();
   await health.getByText("The figures are without gw-3, which does not answer in time.").waitFor();
-  assert.equal(await page.getByText("of this instance", { exact: true }).count(), 2, "most failures, and slowest");
+  await page.getByText("without gw-3", { exact: true }).first().waitFor();
+  assert.equal(await page.getByText("without gw-3", { exact: true }).count(), 2, "most failures, and slowest");
+  await health.getByText(/connections? at gw-1/).waitFor();
+  await page.goto(`${gateway.admin}/#/routes`);
+  await page.getByText("· figures of 2 of 3 instances, without gw-3").waitFor();
   await page.goto(`${gateway.admin}/#/live`);
   await page.getByText("requests of this instance").waitFor();
+  await close(page);
+});
+
+test("the health is the worst of all instances, and names them", async () => {
+  const page = await open(browser);
+  const message = "route `users`: 6 of 6 requests failed in the last 60 s (at 1 of 3 instances: gw-2)";
+  const fleet = { canary: null, missing: [], taken: [], reasons: /** @type {object[] | undefined} */ ([{ severity: "error", kind: "route", name: "users", message }]) };
+  await inFleet(page, fleet);
+  await page.goto(gateway.admin);
+  const health = page.getByRole("region", { name: "Health" });
+  await health.getByText("Failing").waitFor();
+  await health.getByText("(at 1 of 3 instances: gw-2)").waitFor();
+  fleet.reasons = undefined;
+  await health.getByText("Healthy").waitFor();
   await close(page);
 });
 
@@ -75,7 +102,7 @@ test("a config that is tried is taken back after a question", async () => {
 for (const { look, ...options } of LOOKS) {
   test(`the first page of a fleet fits, ${look}`, async () => {
     const page = await open(browser, options);
-    await inFleet(page, { canary: canary(), missing: ["gw-3"], taken: [] });
+    await inFleet(page, { canary: canary(), missing: ["gw-3"], taken: [], reasons: [{ severity: "error", kind: "service", name: "users-v1", message: "service `users-v1`: no endpoint is available (at 1 of 3 instances: gw-2)" }] });
     await page.goto(gateway.admin);
     await page.getByRole("region", { name: "Config that is tried" }).waitFor();
     await page.getByText("figures of 2 of 3 instances").waitFor();

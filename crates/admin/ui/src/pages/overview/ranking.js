@@ -6,7 +6,7 @@ import { useHealth } from "../../state/health.js";
 import { count, ms, percent, rate } from "../../model/format.js";
 import { sentence, toneOf } from "../../model/health.js";
 import { Empty } from "../../view/empty.js";
-import { OfInstance } from "../../view/instance.js";
+import { OfInstances } from "../../view/instance.js";
 import { RouteName } from "../../view/names.js";
 import { Panel } from "../../view/panel.js";
 import { Sparkline } from "../../view/sparkline.js";
@@ -39,7 +39,7 @@ export function MostFailures() {
   const rows = (polled.data?.routes ?? []).filter((row) => (row.figures?.failures ?? 0) > 0);
   const empty = html`<${Empty} title="No request has failed in the last minute" />`;
   return html`<${Panel} title="Most failures" polled=${polled} lines=${SHOWN} isEmpty=${rows.length === 0} empty=${empty}
-    aside=${html`<${OfInstance} /><a href=${link(["routes"], { search: "failing", sort: "failures" })}>All failing routes</a>`}>
+    aside=${html`<${OfInstances} figures=${polled.data} /><a href=${link(["routes"], { search: "failing", sort: "failures" })}>All failing routes</a>`}>
     <${Table} label="Routes with the most failures in the last minute" rows=${rows} id=${(/** @type {RouteRow} */ row) => row.name} columns=${[
       NAME,
       { title: "Failed", isNumber: true, hint: "Failed requests of the last minute", cell: (/** @type {RouteRow} */ row) => count(row.figures?.failures) },
@@ -54,7 +54,7 @@ export function Slowest() {
   const listener = useHealth().status?.listeners.find((one) => one.address !== null);
   const empty = html`<${Empty} title="No request in the last minute" command=${listener ? `curl ${listener.scheme}://${listener.address}/` : undefined}>A request to one of the listeners brings its route here.<//>`;
   return html`<${Panel} title="Slowest" polled=${polled} lines=${SHOWN} isEmpty=${rows.length === 0} empty=${empty}
-    aside=${html`<${OfInstance} /><a href=${link(["routes"], { sort: "p99" })}>All routes</a>`}>
+    aside=${html`<${OfInstances} figures=${polled.data} /><a href=${link(["routes"], { sort: "p99" })}>All routes</a>`}>
     <${Table} label="Routes with the longest durations in the last minute" rows=${rows} id=${(/** @type {RouteRow} */ row) => row.name} columns=${[
       NAME,
       { title: "p99", isNumber: true, hint: "99 % of the requests of the last minute took at most this long", cell: (/** @type {RouteRow} */ row) => html`<b>${ms(row.figures?.p99_ms)}</b>` },

@@ -20,6 +20,7 @@ const CALM = 80;
  * @property {boolean} isReady something is known
  * @property {boolean} isBusy the rows are still those of the search before
  * @property {import("../../api/client.js").ApiError | null} error
+ * @property {{ instances?: number, missing?: string[] } | null} figures the instances that they are of
  * @property {() => Promise<void>} refresh
  * @property {(from: number, to: number) => void} onWindow
  */
@@ -55,5 +56,5 @@ export function useRows(search, sort) {
   }
   const { rows, total, all, isReady } = known.current;
   const row = useMemo(() => (/** @type {number} */ at) => rows.get(at) ?? null, [rows, page]);
-  return { row, total, all, isReady, isBusy: known.current.list !== list, error: polled.error, refresh: polled.refresh, onWindow };
+  return { row, total, all, isReady, isBusy: known.current.list !== list, figures: page, error: polled.error, refresh: polled.refresh, onWindow };
 }

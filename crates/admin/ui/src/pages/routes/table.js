@@ -7,7 +7,7 @@ import { go, link } from "../../router.js";
 import { useNarrow } from "../../state/media.js";
 import { Button } from "../../view/button.js";
 import { Empty } from "../../view/empty.js";
-import { OfInstance } from "../../view/instance.js";
+import { OfInstances } from "../../view/instance.js";
 import { Loading } from "../../view/panel.js";
 import { Problem } from "../../view/problem.js";
 import { useCalm } from "../../view/calm.js";
@@ -47,7 +47,7 @@ export function RoutesTable({ query }) {
 
   return html`<div class="routes-page">
     <div class="page-head"><h1>Routes</h1>
-      <p class="muted" role="status">${!rows.isReady ? "" : search === "" ? counted(rows.all, "route") : `${count(rows.total)} of ${counted(rows.all, "route")}`} <${OfInstance} what="· figures of this instance" /></p></div>
+      <p class="muted" role="status">${!rows.isReady ? "" : search === "" ? counted(rows.all, "route") : `${count(rows.total)} of ${counted(rows.all, "route")}`} <${OfInstances} figures=${rows.figures} isLong /></p></div>
     <${Search} text=${text} onText=${(/** @type {string} */ search) => change({ search })} error=${isRefused ? rows.error?.message : null}
       sort=${sort} onSort=${(/** @type {string} */ sort) => change({ sort: sort === "config" ? null : sort })} onDown=${() => handle.current.focus?.()} />
     <section class=${`panel routes-panel${isBusy ? " busy" : ""}`} aria-busy=${isBusy ? "true" : undefined}>
