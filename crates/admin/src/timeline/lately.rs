@@ -2,7 +2,7 @@
 //!
 //! Bounds: an instance tells its first routes by each figure only, so many that all instances together tell at most
 //! [`TOLD_MAX`] by each (50 by each, 200 in all, with a thousand instances), and the routes that it is asked for by name. A
-//! route that is among the first nowhere is not in a ranking; the figures of a route that is asked for by name are exact.
+//! route that is among the first nowhere is not in a ranking; counts of a route that is asked for by name are complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
