@@ -32,6 +32,12 @@ pub(crate) struct OrdersRecord {
     pub(crate) hosts: Vec<Box<str>>,
     /// The start of the last one.
     pub(crate) last: Option<Timestamp>,
+    /// True as long as it has not ended. One that breaks off with its process never does, and is as one that failed.
+    #[serde(default)]
+    pub(crate) is_under_way: bool,
+    /// The time of the next one, as far as it is known.
+    #[serde(default)]
+    pub(crate) next: Option<Timestamp>,
     /// The number that have failed since the last success.
     pub(crate) failures: u32,
     /// The time before which the authority wants to see no other.
@@ -210,7 +216,7 @@ impl OrdersRecord {
         let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
         Attempts {
             last: seconds(self.last),
-            failures: self.failures,
+            failures: self.failures.saturating_add(self.is_under_way.into()),
             closed_until: seconds(self.closed_until),
         }
     }
@@ -220,16 +226,15 @@ impl OrdersRecord {
     }
 
     pub(super) fn begin(&mut self, hosts: &[Box<str>], now: Timestamp) {
+        self.failures = self.attempts().failures;
+        self.is_under_way = true;
         self.hosts = hosts.to_vec();
         self.last = Some(now);
     }
 
     /// Orders of which nothing is known any more: the last one may have begun just now, and failed.
     pub(super) fn lost(hosts: &[Box<str>], now: Timestamp) -> Self {
-        let mut orders = Self {
-            failures: 1,
-            ..Self::default()
-        };
+        let mut orders = Self::default();
         orders.begin(hosts, now);
         orders
     }
@@ -245,6 +250,7 @@ impl OrdersRecord {
     }
 
     pub(super) fn failed(&mut self, now: Timestamp, failed: &Failed) {
+        self.is_under_way = false;
         let mut attempts = self.attempts();
         attempts.failed(now.as_second(), failed.retry_after);
         self.failures = attempts.failures;
@@ -312,6 +318,23 @@ mod tests {
         orders.succeeded();
         assert_eq!((orders.failures, orders.failing_since), (0, None));
         assert_eq!(orders.last, Some(second), "the minute counts all the same");
+    }
+
+    #[test]
+    fn order_that_broke_off_is_as_one_that_failed() {
+        let time = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let mut orders = OrdersRecord::default();
+        orders.begin(&["a.test".into()], time("2026-11-30T10:00:00Z"));
+        let text = serde_json::to_string(&orders).unwrap();
+        let mut kept: OrdersRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!((kept.attempts().failures, kept.failures), (1, 0));
+        kept.begin(&["a.test".into()], time("2026-11-30T10:02:00Z"));
+        assert_eq!(kept.attempts().failures, 2);
+        let mut failed = kept.clone();
+        failed.failed(time("2026-11-30T10:02:10Z"), &Failed::new("no"));
+        assert_eq!((failed.attempts().failures, failed.failures), (2, 2));
+        kept.succeeded();
+        assert_eq!(kept.attempts().failures, 0);
     }
 
     #[test]

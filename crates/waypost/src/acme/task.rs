@@ -238,6 +238,7 @@ impl Task {
         let common = Arc::clone(&self.common);
         let (_slot, _busy) = self.turn(&common).await;
         let lead = common.store.lead();
+        let before = self.orders.clone();
         self.orders.begin(&self.acme.hosts, common.clock.now());
         self.report(OrderState::Ordering, None);
         let ordered = match common.store.save_orders(&self.name, &self.orders).await {
@@ -256,7 +257,10 @@ impl Task {
             // The order is given up, not refused: the next leader begins its own.
             Err(_) if lead.is_none() || common.store.lead() != lead => {}
             // The order of another certificate was refused for the account meanwhile.
-            Err(failed) if failed.is_put_off => {}
+            Err(failed) if failed.is_put_off => {
+                self.orders = before;
+                let _ = common.store.save_orders(&self.name, &self.orders).await;
+            }
             Err(failed) => self.fail(&failed).await,
         }
     }

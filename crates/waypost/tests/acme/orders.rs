@@ -181,6 +181,27 @@ fn order_that_breaks_off_is_made_again() {
 }
 
 #[test]
+fn renewal_that_breaks_off_with_its_process_is_made_again() {
+    let world = World::new();
+    let pebble = world.pebble(0, false);
+    let client = pebble.client(&world);
+    let gateway = world.gateway(KEYS);
+    let before = wait_for_certificate(&client, &gateway, "a.test");
+    wait_for_state(&gateway, "valid");
+    // The authority looks at an address that accepts connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    world.tls.lead_to(silent.local_addr().unwrap());
+    gateway.set_clock("2031-06-01T00:00:00Z");
+    wait_for_state(&gateway, "ordering");
+    let gateway = gateway.restarted();
+    world.reach(&gateway);
+    gateway.set_clock("2031-06-01T00:03:00Z");
+    crate::support::wait_for("another certificate", || {
+        shown(&client, &gateway, "a.test").filter(|shown| *shown != before)
+    });
+}
+
+#[test]
 fn account_is_bound_to_one_that_the_authority_knows() {
     let world = World::new();
     let pebble = world.pebble(0, true);
