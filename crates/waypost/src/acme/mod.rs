@@ -34,6 +34,8 @@ mod sweep;
 mod taken;
 #[cfg(feature = "acme")]
 mod task;
+#[cfg(feature = "acme")]
+mod unbegun;
 
 #[cfg(not(feature = "acme"))]
 pub(crate) use self::absent::{Orders, Store};

@@ -228,6 +228,7 @@ impl OrdersRecord {
     pub(super) fn begin(&mut self, hosts: &[Box<str>], now: Timestamp) {
         self.failures = self.attempts().failures;
         self.is_under_way = true;
+        self.next = None;
         self.hosts = hosts.to_vec();
         self.last = Some(now);
     }

@@ -91,6 +91,14 @@ impl Store {
         self.write(&orders_name(name), orders).await
     }
 
+    /// The orders for a certificate as the leader of the fleet keeps them; `None` outside of a fleet.
+    pub(super) fn orders_of_leader(&self, name: &CertificateName) -> Option<OrdersRecord> {
+        match self {
+            Self::Disk(_) => None,
+            Self::Sealed(sealed) => OrdersRecord::whole(&sealed.read(&orders_name(name)).ok()??).ok(),
+        }
+    }
+
     /// The revision of the store since which this process leads the fleet; `None` if it does not. Outside of a fleet it always does.
     pub(crate) fn lead(&self) -> Option<StoreRevision> {
         match self {

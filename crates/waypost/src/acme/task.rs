@@ -27,6 +27,7 @@ use super::entry::Entry;
 use super::name::{AccountName, CertificateName};
 use super::pace::Wait;
 use super::record::{Failed, OrdersRecord, PairRecord, StoreError, Unread};
+use super::unbegun::Unbegun;
 use crate::certificates::acme_files::AcmeFiles;
 use crate::log;
 
@@ -106,7 +107,7 @@ impl Task {
         let mut is_allowed = self.common.is_allowed.clone();
         loop {
             while !*is_allowed.borrow_and_update() {
-                self.report(OrderState::Waiting, None);
+                self.show();
                 tokio::select! {
                     // The sender lives as long as the task.
                     changed = is_allowed.changed() => if changed.is_err() {
@@ -327,7 +328,7 @@ impl Task {
     async fn begin(&self) -> Result<(Account, Order), Failed> {
         let known = self.kept_account().await.map_err(Failed::new)?;
         match self.begin_without(None).await {
-            Err(Either::Authority(failure)) if known.is_some() && failure.is_account_gone() => {
+            Err(Unbegun::Authority(failure)) if known.is_some() && failure.is_account_gone() => {
                 log::warn(format_args!(
                     "{} does not know the account of this gateway any more: a new one is created",
                     self.acme.directory
@@ -338,9 +339,9 @@ impl Task {
         }
     }
 
-    async fn begin_without(&self, gone: Option<&str>) -> Result<(Account, Order), Either> {
+    async fn begin_without(&self, gone: Option<&str>) -> Result<(Account, Order), Unbegun> {
         let account = self.open(gone).await.inspect_err(|error| {
-            if let Either::Authority(failure) = error {
+            if let Unbegun::Authority(failure) = error {
                 // Without an account, nothing can be ordered.
                 self.put_off(failure, Duration::MAX);
             }
@@ -368,7 +369,7 @@ impl Task {
     }
 
     /// Opens the account that is kept, unless that is `gone`, or else creates one and keeps it.
-    async fn open(&self, gone: Option<&str>) -> Result<Account, Either> {
+    async fn open(&self, gone: Option<&str>) -> Result<Account, Unbegun> {
         let acme = &self.acme;
         let binding = acme.eab.as_ref().zip(self.files.eab_key.as_deref());
         let authority = Authority {
@@ -380,7 +381,7 @@ impl Task {
         // The order of another certificate may create it just now.
         let _locked = self.gate.opening.lock().await;
         if self.gate.closed_until(self.common.clock.seconds()).is_some() {
-            return Err(Either::PutOff);
+            return Err(Unbegun::PutOff);
         }
         let kept = self.kept_account().await?;
         let kept = kept.filter(|kept| gone != Some(kept.as_str()));
@@ -422,8 +423,9 @@ impl Task {
         self.orders.succeeded();
         // It is kept before it is in force; the orders are not needed to serve it.
         self.keep(pair.clone()).await;
-        let _ = self.common.store.save_orders(&self.name, &self.orders).await;
         self.set_current(&identity);
+        self.orders.next = time(self.due());
+        let _ = self.common.store.save_orders(&self.name, &self.orders).await;
         self.put_in_force(&pair);
         let until = Timestamp::from_second(identity.not_after()).unwrap_or(Timestamp::MAX);
         self.common
@@ -465,9 +467,10 @@ impl Task {
 
     async fn fail(&mut self, failed: &Failed) {
         self.orders.failed(self.common.clock.now(), failed);
+        let due = self.due();
+        self.orders.next = time(due);
         // One that cannot be written is the reason already, or fails the next order.
         let _ = self.common.store.save_orders(&self.name, &self.orders).await;
-        let due = self.due();
         let next = Timestamp::from_second(due).unwrap_or(Timestamp::MAX);
         self.common
             .shared
@@ -515,21 +518,33 @@ impl Task {
         }
     }
 
+    /// Reports what the process that orders has kept.
+    fn show(&mut self) {
+        let kept = self.common.store.orders_of_leader(&self.name);
+        let state = match &kept {
+            Some(orders) if orders.error.is_some() => OrderState::Failing,
+            Some(orders) if orders.is_under_way => OrderState::Ordering,
+            Some(_) if self.valid_until().is_some() => OrderState::Valid,
+            _ => OrderState::Waiting,
+        };
+        self.orders = kept.unwrap_or_default();
+        self.report(state, self.orders.next.map(Timestamp::as_second));
+    }
+
     fn report(&self, state: OrderState, next: Option<i64>) {
         self.entry.write(self.standing(state, next));
     }
 
     fn standing(&self, state: OrderState, next: Option<i64>) -> OrderReport {
-        let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
         OrderReport {
             hosts: self.host_list(),
             directory: self.acme.directory.to_string(),
             state,
-            valid_until: self.valid_until().map(time),
+            valid_until: self.valid_until().and_then(time),
             failing_since: self.orders.failing_since,
             failures: self.orders.failures,
             error: self.orders.error.clone(),
-            next: next.filter(|&next| next != i64::MIN).map(time),
+            next: next.and_then(time),
         }
     }
 
@@ -549,48 +564,9 @@ impl Task {
     }
 }
 
-/// The reason that an order does not begin: a failure of the authority's or of the store's, or none.
-enum Either {
-    Authority(Failure),
-    Store(StoreError),
-    /// The authority wants to see no order of the account now.
-    PutOff,
-}
-
-impl From<Failure> for Either {
-    fn from(failure: Failure) -> Self {
-        Self::Authority(failure)
-    }
-}
-
-impl From<StoreError> for Either {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self {
-            why: failure.to_string(),
-            retry_after: failure.retry_after,
-            way: failure.failed_way(),
-            is_put_off: false,
-        }
-    }
-}
-
-impl From<Either> for Failed {
-    fn from(either: Either) -> Self {
-        match either {
-            Either::Authority(failure) => failure.into(),
-            Either::Store(error) => Self::new(error),
-            Either::PutOff => Self {
-                is_put_off: true,
-                ..Self::new("the authority wants to see no order of the account now")
-            },
-        }
-    }
+/// A time in seconds since 1970, unless it is before all others.
+fn time(seconds: i64) -> Option<Timestamp> {
+    (seconds != i64::MIN).then(|| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
 }
 
 /// A number by chance, at least 0 and less than 1.

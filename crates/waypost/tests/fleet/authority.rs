@@ -4,5 +4,4 @@
 #[expect(dead_code, reason = "shared with the tests of orders")]
 pub(crate) mod pebble;
 #[path = "../acme/relay.rs"]
-#[expect(dead_code, reason = "shared with the tests of orders")]
 pub(crate) mod relay;

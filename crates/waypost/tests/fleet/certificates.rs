@@ -71,10 +71,8 @@ fn orders(fleet: &Fleet, result: &str) -> usize {
     counts.sum()
 }
 
-/// A fleet of three whose leader has ordered a certificate. The authority asks an instance that does not lead.
-fn ordered(world: &World) -> (Fleet, Pebble, Arc<ClientConfig>, Vec<u8>) {
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(world);
+/// A fleet of three with a certificate to order.
+fn started(world: &World) -> Fleet {
     let authority = world.authority.pem();
     let start = Start {
         environment: &[TEST_CLOCK],
@@ -84,6 +82,14 @@ fn ordered(world: &World) -> (Fleet, Pebble, Arc<ClientConfig>, Vec<u8>) {
     };
     let fleet = Fleet::on_as(Cluster::start(), 3, &start);
     fleet.apply(0, &config(world)).expect(0);
+    fleet
+}
+
+/// A fleet of three whose leader has ordered a certificate. The authority asks an instance that does not lead.
+fn ordered(world: &World) -> (Fleet, Pebble, Arc<ClientConfig>, Vec<u8>) {
+    let pebble = world.pebble(0, false);
+    let client = pebble.client(world);
+    let fleet = started(world);
     fleet.wait_until_well();
     lead_elsewhere(world, &fleet);
     let certificate = wait_for_one(&client, &fleet, None);
@@ -136,6 +142,25 @@ fn the_leader_orders_for_all_and_each_answers_its_challenges() {
     fleet.instances.insert(0, cut);
     fleet.wait_until_well();
     assert_eq!(orders(&fleet, "failed"), 0);
+}
+
+#[test]
+fn order_that_fails_is_told_by_all() {
+    let world = World::new();
+    // There is no authority.
+    world.api.end_after(0);
+    let fleet = started(&world);
+    for instance in &fleet.instances {
+        let order = wait_for("the failure", || {
+            let order = instance.gateway.admin_json("/api/v1/status")["orders"][0].take();
+            (order["state"] == "failing" && order["next"].is_string()).then_some(order)
+        });
+        let error = order["error"].as_str().unwrap();
+        assert!(error.contains("the authority cannot be asked"), "{error}");
+        assert!(order["failures"].as_u64() > Some(0), "{order}");
+        instance.gateway.command(&["status"]).expect(1);
+    }
+    assert_eq!(orders(&fleet, "issued"), 0);
 }
 
 #[test]
