@@ -46,7 +46,7 @@ struct Served(HashSet<HostPattern>);
 /// The certificates of all listeners that authorities issue.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// Those that say the same are one.
+    /// Certificates that are wanted; equal ones are one.
     certificates: HashMap<CertificateKey, (Arc<Acme>, Span)>,
     /// The addresses of accounts that authorities know from elsewhere.
     emails: HashMap<AccountKey, Email>,

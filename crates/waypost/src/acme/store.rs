@@ -159,7 +159,7 @@ impl Store {
     }
 }
 
-/// What was read, or into `damaged` why it never will be.
+/// The record that was read; the reason that it never will be goes into `damaged`.
 fn whole<T>(read: Result<T, Unread>, damaged: &mut Vec<String>) -> Result<Option<T>, StoreError> {
     match read {
         Ok(read) => Ok(Some(read)),

@@ -7,7 +7,7 @@ use waypost_proxy::challenges::Challenge;
 /// The things that are taken over, by the names that they have in etcd.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// Those of each order.
+    /// The challenges of each order.
     pub(crate) challenges: BTreeMap<String, Vec<Challenge>>,
     /// The secrets that are of no use here, with the reason in a sentence.
     pub(crate) troubles: BTreeMap<String, String>,
