@@ -20,6 +20,9 @@ use crate::remote::Client;
 const SERIES_PATIENCE: Duration = Duration::from_secs(2);
 const SERIES_PATIENCE_IN_ALL: Duration = Duration::from_secs(60);
 
+/// The time within which a leader that can be asked says that it is there.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// The time that the answer of the leader takes beyond that of those it asks.
 const WAY: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,19 @@ async fn ask_leader(shared: &Shared, path: &str, patience: Duration) -> Option<B
     let client = Client::of_instance(&id, &admin, patience).ok()?;
     let own = shared.id();
     let client = client.on_behalf_of(own.to_string(), shared.token());
-    client.get_bytes(path, &[(PASSED_ON, &*own)]).await.ok()?.ok()
+    let passed_on = [(PASSED_ON, &*own)];
+    let probe = Client::of_instance(&id, &admin, SILENCE).ok()?;
+    tokio::select! {
+        answer = client.get_bytes(path, &passed_on) => answer.ok()?.ok(),
+        () = silence(&probe) => None,
+    }
+}
+
+/// Ends if an instance does not answer at all: one that stands still takes connections for as long as its lease holds.
+async fn silence(probe: &Client) {
+    if probe.get_bytes("/healthz", &[]).await.is_ok() {
+        std::future::pending().await
+    }
 }
 
 /// Asks all other instances that live. Those without an address, and those that do not answer in time, have no answer.

@@ -154,3 +154,24 @@ fn instance_that_refuses_the_token_of_another_is_named_until_it_accepts_it() {
         (!one.command(&["status"]).stdout.contains(&told)).then_some(())
     });
 }
+
+#[test]
+fn leader_that_stands_still_is_left_out_and_named() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = served(&etcd);
+    let (_, leader) = ids(&two);
+    one.signal(Signal::STOP);
+    // Its lease holds all the time.
+    let all = wait_for("the figures of the other", || {
+        let all = stats(&two, "window=1m");
+        (all["direct"] == true).then_some(all)
+    });
+    assert_eq!(all["missing"], json!([leader]), "{all}");
+    assert_eq!(requests(&all), 4, "{all}");
+    one.signal(Signal::CONT);
+    wait_for("the figures of both", || {
+        let all = stats(&two, "window=1m");
+        (all["instances"] == 2 && all["direct"].is_null()).then_some(())
+    });
+}
