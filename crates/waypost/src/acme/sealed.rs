@@ -199,11 +199,14 @@ pub(super) fn stored(secrets: &BTreeMap<String, Secret>, taken: &mut Taken) -> S
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "etcd")]
     use waypost_plan::acme::Acme;
 
     use super::*;
+    #[cfg(feature = "etcd")]
     use crate::fleet::leading;
 
+    #[cfg(feature = "etcd")]
     fn name(host: &str) -> CertificateName {
         CertificateName::of(&Acme {
             email: None,
@@ -223,11 +226,13 @@ mod tests {
     }
 
     /// The names of all challenges that instances answer.
+    #[cfg(feature = "etcd")]
     fn answered(fleet: &Fleet) -> Vec<String> {
         let view = fleet.view();
         view.certificates.keys().map(ToString::to_string).collect()
     }
 
+    #[cfg(feature = "etcd")]
     #[tokio::test]
     async fn challenges_of_orders_under_way_are_answered_and_no_others() {
         let (_bench, fleet) = leading().await;

@@ -37,7 +37,7 @@ use waypost_proxy::observe::metrics::arm::ArmReading;
 pub(crate) use absent::Fleet;
 #[cfg(feature = "etcd")]
 pub(crate) use link::Fleet;
-#[cfg(all(test, feature = "etcd"))]
+#[cfg(all(test, feature = "etcd", feature = "acme"))]
 pub(crate) use link::tests::leading;
 
 /// The availability of etcd.
