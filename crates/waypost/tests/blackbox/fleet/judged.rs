@@ -337,7 +337,9 @@ fn address_of_another_instance_is_not_taken_for_that_of_the_one_that_has_written
 
     // As if two instances on different machines had their admin APIs at the same loopback address.
     let record = wait_for("its record", || etcd.get(&format!("instances/{own}")));
-    let put = Put::new(format!("{PREFIX}/instances/other"), &*record);
+    let lease = etcd.client.grant(Duration::from_secs(10), None);
+    let lease = etcd.runtime.block_on(lease).unwrap().id;
+    let put = Put::new(format!("{PREFIX}/instances/other"), &*record).with_lease(lease);
     etcd.runtime.block_on(etcd.client.put(&put)).unwrap();
     let stats = wait_for("the other", || {
         let stats = one.admin_json("/api/v1/stats?window=1m");
