@@ -404,7 +404,16 @@ impl Fleet {
 
     /// Sets the file with the tokens of the admin APIs, which all instances share.
     pub(crate) fn set_token_file(&self, file: Option<PathBuf>) {
-        *lock(&self.shared.token_file) = file;
+        let is_same = {
+            let mut known = lock(&self.shared.token_file);
+            let is_same = *known == file;
+            *known = file;
+            is_same
+        };
+        // What was refused so far was another token, or none, as at a start.
+        if !is_same {
+            lock(&self.shared.refusing).clear();
+        }
     }
 
     /// Deletes, in its time and while this instance leads, what has ended with the config of a view.

@@ -114,9 +114,10 @@ fn ask_each(shared: &Arc<Shared>, question: Question) -> EachAnswer {
             asked.spawn(async move {
                 let answer = timeout_at(deadline, async {
                     let client = Client::of_instance(&id, &admin?, question.patience).ok()?;
-                    let client = client.on_behalf_of(own, token).up_to(question.bytes_max);
+                    let client = client.on_behalf_of(own, token.clone()).up_to(question.bytes_max);
                     let response = client.get_bytes(&question.own, &[]).await.ok()?;
-                    shared.note_access(&id, !matches!(&response, Err(problem) if is_refusal(problem)));
+                    let is_accepted = !matches!(&response, Err(problem) if is_refusal(problem));
+                    shared.note_access(&id, token.as_deref(), is_accepted);
                     response.ok()
                 });
                 let answer = answer.await.ok().flatten();
@@ -141,12 +142,13 @@ fn is_refusal(problem: &Problem) -> bool {
 }
 
 impl Shared {
-    /// Notes if another instance accepts the token of this one.
-    fn note_access(&self, id: &str, is_accepted: bool) {
+    /// Notes if another instance accepts the token of this one. That it refuses a former one says nothing.
+    fn note_access(&self, id: &str, token: Option<&str>, is_accepted: bool) {
         let mut refusing = lock(&self.refusing);
-        match is_accepted {
-            true => drop(refusing.remove(id)),
-            false => drop(refusing.insert(id.to_owned())),
+        if is_accepted {
+            refusing.remove(id);
+        } else if self.token().as_deref() == token {
+            refusing.insert(id.to_owned());
         }
     }
 
