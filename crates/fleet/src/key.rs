@@ -98,6 +98,9 @@ pub enum Key {
     Certificate(String),
 }
 
+/// The longest name of a file.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+
 /// The name of a text of the config: a file name that ends in `.yaml` or `.yml` and is not hidden, as in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -108,6 +111,7 @@ impl ConfigName {
     pub fn new(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"))?;
         let is_name = !stem.is_empty()
+            && name.len() <= FILE_NAME_BYTES_MAX
             && !name.starts_with('.')
             && !name.contains('/')
             && !name.contains(char::is_control);
@@ -256,8 +260,8 @@ impl Prefix {
         let is_below = |key: &Key| is_in(&format!("{}/", self.encode(key)));
         if is_in(&self.folder(Folder::Config)) {
             return Some(
-                "it is no text of the config: that has the name of a file that ends in `.yaml` or `.yml`, and does not begin \
-                 with a dot",
+                "it is no text of the config: that has the name of a file that ends in `.yaml` or `.yml`, does not begin \
+                 with a dot, and has 255 bytes at most",
             );
         }
         let is_astray = folders.into_iter().any(|folder| is_in(&self.folder(folder)))
@@ -302,8 +306,11 @@ mod tests {
 
     #[test]
     fn text_has_a_name_if_a_directory_would_read_the_file() {
+        let [longest, longer] = [250, 251].map(|stem| format!("{}.yaml", "x".repeat(stem)));
         for (name, expected) in [
             ("main.yaml", true),
+            (&longest, true),
+            (&longer, false),
             ("b\\s.yml", true),
             ("é *?.yaml", true),
             (".main.yaml", false),

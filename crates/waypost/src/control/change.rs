@@ -3,7 +3,6 @@
 //! An accepted change is on disk before the response is sent. A change that waits for confirmation is not, so a crash
 //! reverts it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_config::diagnostic::{Code, Diagnostic};
 use waypost_config::{Kind, Source};
+use waypost_fleet::key::{ConfigName, FILE_NAME_BYTES_MAX};
 
 use super::activate::{ActivateError, Activation, Candidate};
 use super::report::{diagnostics_view, timestamp_of};
@@ -557,13 +557,12 @@ fn hash_of(source: &Source) -> String {
 }
 
 fn check_file_name(name: &str) -> Result<(), Problem> {
-    let is_plain = Path::new(name).file_name().is_some_and(|plain| plain == name);
-    let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
-    if is_plain && is_yaml && !name.starts_with('.') && !name.contains(char::is_control) {
+    if ConfigName::new(name).is_some() {
         return Ok(());
     }
     Err(Problem::invalid(format!(
-        "`{name}` cannot be a file of the config: it ends in `.yaml` or `.yml`, and does not begin with a dot"
+        "`{name}` cannot be a file of the config: it ends in `.yaml` or `.yml`, does not begin with a dot, and has \
+         {FILE_NAME_BYTES_MAX} bytes at most"
     )))
 }
 

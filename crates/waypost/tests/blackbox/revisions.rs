@@ -483,7 +483,8 @@ fn directory_files_replaced_singly_or_together() {
         428
     );
     let any = format!("{YAML}If-Match: *\r\n");
-    for name in ["..%2Fa.yaml", ".hidden.yaml", "a.txt", "a%2Fb.yaml"] {
+    let long = format!("{}.yaml", "x".repeat(251));
+    for name in ["..%2Fa.yaml", ".hidden.yaml", "a.txt", "a%2Fb.yaml", &long] {
         let path = format!("/api/v1/config/files/{name}");
         assert_eq!(
             gateway
