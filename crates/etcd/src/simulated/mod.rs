@@ -238,6 +238,11 @@ impl Simulated {
         self.replace(|state| state.store = state.store.at(revision.0));
     }
 
+    /// As [`put_back`](Self::put_back), with so many writes of other keys before a connection is opened.
+    pub fn put_back_and_write(&self, revision: Revision, writes: i64) {
+        self.replace(|state| state.store = state.store.at(revision.0).after_writes(writes));
+    }
+
     /// Replaces the cluster by an empty one.
     pub fn wipe(&self) {
         self.replace(|state| {

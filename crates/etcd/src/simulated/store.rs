@@ -73,6 +73,12 @@ impl Store {
         old
     }
 
+    /// The store after so many writes of keys that no test looks at.
+    pub(super) fn after_writes(mut self, writes: i64) -> Self {
+        self.revision += writes;
+        self
+    }
+
     fn header(&self) -> Option<ResponseHeader> {
         Some(ResponseHeader {
             revision: self.revision,

@@ -218,6 +218,27 @@ async fn a_store_that_was_put_back_is_read_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_put_back_is_read_again_also_once_others_have_written_as_much() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    bench.put("config/other.yaml", "one").await;
+    let early = bench.etcd.revision();
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let texts = |fleet: &Fleet| ["main.yaml", "other.yaml"].map(|name| text(&fleet.view(), name));
+    let one = || Some("one".to_owned());
+    for (change, writes) in [("put", 100), ("delete", 1000)] {
+        match change {
+            "put" => bench.put("config/main.yaml", "two").await,
+            _ => bench.delete("config/other.yaml").await,
+        }
+        until(&fleet, change, |fleet| texts(fleet) != [one(), one()]).await;
+        bench.etcd.put_back_and_write(early, writes);
+        until(&fleet, "one", |fleet| texts(fleet) == [one(), one()]).await;
+    }
+}
+
+#[tokio::test]
 async fn who_was_first_wins_and_the_other_sees_it() {
     let bench = Bench::new(3).await;
     let (first, second) = (bench.fleet("a"), bench.fleet("b"));
