@@ -57,12 +57,21 @@ fn full_etcd_takes_nothing_and_nothing_has_changed() {
         &|| one.admin("PUT", "/api/v1/services/b/drain", JSON, &drain),
         &|| one.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&b).as_ref()),
     ];
+    let puts = || {
+        let calls = etcd.simulated.calls();
+        calls.iter().filter(|call| call.ends_with("/Put")).count()
+    };
     for ask in asks {
         wait_for_quiet(&one);
+        let before = puts();
         etcd.order(On::Write, Fault::Refuse(Refusal::NoSpace));
         let refused = ask();
         assert_eq!(refused.status(), 507, "{}", refused.text());
         assert!(refused.text().contains("etcd is full"), "{}", refused.text());
+        // Else this would be refused in place of the next change.
+        wait_for("the key that is put to find out if there is room", || {
+            (puts() > before).then_some(())
+        });
     }
     assert_eq!(body(&one), "a");
     assert_eq!((etcd.keys("dials"), etcd.keys("endpoints")), (vec![], vec![]));
