@@ -1,6 +1,6 @@
 //! Counting: which requests fail, when, and which say nothing of either version.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use super::{BURST, Bench, judged, send, started, status, wait_for_count};
 use crate::support::client::{Client, get, request};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
-use crate::support::http2::{Http2Client, Http2Service};
+use crate::support::http2::{Http2Client, Http2Service, Stream};
 use crate::support::service::{Service, ok};
 use crate::support::wait_for;
 
@@ -56,15 +56,6 @@ fn gateway(v1: &Service, v2: &Service, judge: &str, keys: &str) -> Gateway {
     );
     started(&gateway, "users", &json!({}));
     gateway
-}
-
-/// A user of the route with `sticky: { header: x-user }` whom this arm serves.
-fn user_of(gateway: &Gateway, path: &str, arm: &str) -> String {
-    let mut users = (0..).map(|user: usize| user.to_string());
-    let question = |user: &str| json!({ "url": path, "headers": { "host": "a", "x-user": user } });
-    users
-        .find(|user| gateway.explain_question(&question(user))["cohort"] == arm)
-        .unwrap()
 }
 
 /// Requests of both versions that were compared, and bad ones of the canary, by a metric.
@@ -206,20 +197,25 @@ fn calls_without_a_response_are_late_too() {
             .service_at("v1", &[&v1.url()], keys)
             .service_at("v2", &[&v2.url()], keys)
             .route(
-                "name: users, to: { v1: 100, v2: 0 }, sticky: { header: x-user }, rollout: { canary: v2, \
-                 steps: [50, 100], at_least: 0s, warmup: 0s, \
-                 judge: { late: 20ms, errors: { plus: 20 }, latency: off } }",
+                "name: users, to: { v1: 100, v2: 0 }, rollout: { canary: v2, steps: [50, 100], at_least: 0s, warmup: 0s, \
+                 judge: { late: 250ms, errors: { plus: 20 }, latency: off } }",
             ),
     );
     started(&gateway, "users", &json!({}));
-    let client = Http2Client::connect(gateway.address());
-    let call = Request::post("http://a/s/m").header("content-type", "application/grpc");
-    let call = call.header("x-user", user_of(&gateway, "/s/m", "v2"));
-    let _open = client.open(call.body(()).unwrap(), true);
-    wait_for("the late call", || {
+    // Calls that are never answered fill up a connection.
+    let clients: Vec<Http2Client> = (0..8).map(|_| Http2Client::connect(gateway.address())).collect();
+    let turns = Cell::new(0);
+    let streams: RefCell<Vec<Stream<'_>>> = RefCell::default();
+    wait_for("the rollback", || {
+        let client = &clients[turns.replace(turns.get() + 1) % clients.len()];
+        for _ in 0..4 {
+            let call = Request::post("http://a/s/m").header("content-type", "application/grpc");
+            streams
+                .borrow_mut()
+                .push(client.open(call.body(()).unwrap(), true));
+        }
         gateway.pass(1);
-        let [_, canary, bad] = counted(&status(&gateway, "users"), "errors");
-        ((canary, bad) == (1, 1)).then_some(())
+        (status(&gateway, "users")["state"] == "rolled_back").then_some(())
     });
 }
 
@@ -232,11 +228,15 @@ fn late_request_counts_once_whatever_comes_of_it() {
         "late: 20ms, errors: { plus: 20 }",
         ", sticky: { header: x-user }",
     );
-    let of = |arm: &str| {
-        let user = user_of(&gateway, "/users/7", arm);
-        request("GET", "http://a/users/7", &format!("X-User: {user}\r\n"))
+    let user_of = |arm: &str| {
+        let users = (0..).map(|user: usize| user.to_string());
+        let question = |user: &str| json!({ "url": "/users/7", "headers": { "host": "a", "x-user": user } });
+        { users }
+            .find(|user| gateway.explain_question(&question(user))["cohort"] == arm)
+            .map(|user| request("GET", "http://a/users/7", &format!("X-User: {user}\r\n")))
+            .unwrap()
     };
-    let (old, new) = (of("v1"), of("v2"));
+    let (old, new) = (user_of("v1"), user_of("v2"));
     let mut late = gateway.connect();
     late.send(&new);
     let sent = RefCell::new(0);
