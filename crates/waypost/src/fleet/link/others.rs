@@ -87,7 +87,7 @@ async fn ask_leader(shared: &Shared, path: &str, patience: Duration) -> Option<B
 /// Ends if an instance does not answer at all: one that stands still takes connections for as long as its lease holds.
 async fn silence(probe: &Client) {
     if probe.get_bytes("/healthz", &[]).await.is_ok() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
