@@ -113,6 +113,8 @@ fn start_without_etcd_serves_what_the_state_has_kept() {
         let kept = String::from_utf8_lossy(&kept).into_owned();
         kept.contains("/dials/users").then_some(())
     });
+    // The leader makes the revision a moment after the config is obeyed.
+    wait_for("the revision", || (etcd.keys("revisions") == ["1"]).then_some(()));
     etcd.simulated.stop(0);
     let one = one.restarted();
     one.wait_for_part("has kept of /waypost/test is served");
