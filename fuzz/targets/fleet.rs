@@ -36,6 +36,7 @@ fuzz_target!(|input: &[u8]| {
                     value: value.to_vec(),
                     created,
                     modified: at,
+                    is_leased: at.0 % 4 != 0,
                 };
                 entries.push(entry.clone());
                 Change::Put(entry)
