@@ -37,15 +37,18 @@ export function Ask({ query }) {
   const hasDraft = now !== null && isEdited(now);
   const isReady = state === "ready";
   const given = JSON.stringify(query);
+  const begun = useRef(given);
   const own = useRef("");
   const last = useRef(0);
 
   // An address is a question. The one that the page has written itself lacks what may be secrets.
   useEffect(() => {
     if (!isReady || given === own.current) return;
+    const isFirst = own.current === "" && given === begun.current;
     own.current = given;
     const next = fromQuery(query);
-    setQuestion(next);
+    // The form began with the first one, and may have been filled in since.
+    if (!isFirst) setQuestion(next);
     if (next.url !== "") void ask(next);
     else setTold(null);
   }, [given, isReady]);

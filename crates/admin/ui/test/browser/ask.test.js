@@ -70,6 +70,23 @@ test("a line for curl fills the form, and no secret gets into the address", asyn
   await close(page);
 });
 
+test("a line that is typed before the gateway has said who asks stays", async () => {
+  const page = await open(browser);
+  /** @type {() => void} */ let goOn = () => {};
+  const held = new Promise((resolve) => { goOn = () => resolve(undefined); });
+  await page.route("**/api/v1/whoami", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${gateway.admin}/#/ask`);
+  await page.getByLabel("URL, or a curl line").fill("api.example.com/users/7");
+  goOn();
+  await page.locator(".top-user span").waitFor();
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.getByText("goes to one 75.0 %, two 25.0 %").waitFor();
+  await close(page);
+});
+
 test("a request that is stopped says where and by what", async () => {
   const page = await open(browser);
   await page.goto(`${gateway.admin}/#/ask?url=${encodeURIComponent("http://a/closed")}&client=192.0.2.1`);

@@ -70,6 +70,8 @@ export async function open(browser, options = {}) {
  */
 export async function close(page) {
   const { errors } = page;
+  // Answers that a test makes up may still be under way.
+  await page.unrouteAll({ behavior: "ignoreErrors" });
   await page.context().close();
   assert.deepEqual(errors, []);
 }
