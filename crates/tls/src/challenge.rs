@@ -64,79 +64,25 @@ mod tests {
     use super::*;
     use std::io::{self, Cursor, Read as _};
 
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::pki_types::ServerName;
     use rustls::server::Acceptor;
     use rustls::{
-        AlertDescription, ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, Error,
-        ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
+        AlertDescription, CertificateError, ClientConfig, ClientConnection, ConnectionCommon, Error,
+        ProtocolVersion, SupportedProtocolVersion,
     };
     use x509_parser::certificate::X509Certificate;
     use x509_parser::extensions::GeneralName;
     use x509_parser::prelude::FromDer as _;
 
-    /// An authority: it takes any certificate whose key signs the handshake, and judges it afterwards. The verifier of
-    /// rustls would refuse the critical extension.
-    #[derive(Debug)]
-    struct Authority;
+    use crate::testing::AnyCertificate;
 
-    impl Authority {
-        fn verify(
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let (_, parsed) = X509Certificate::from_der(certificate).unwrap();
-            let public = &parsed.public_key().subject_public_key.data;
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public)
-                .verify(message, signed.signature())
-                .map_err(|_| Error::General("the signature is another key's".to_owned()))?;
-            Ok(HandshakeSignatureValid::assertion())
-        }
-    }
-
-    impl ServerCertVerifier for Authority {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Self::verify(message, certificate, signed)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Self::verify(message, certificate, signed)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-        }
-    }
-
+    /// A client as an authority is one: it judges the certificate afterwards.
     fn client(version: &'static SupportedProtocolVersion, protocols: &[&[u8]]) -> ClientConnection {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[version])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Authority))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::default()))
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         ClientConnection::new(Arc::new(config), ServerName::try_from("a.test").unwrap()).unwrap()
@@ -219,6 +165,25 @@ mod tests {
         assert_eq!(asked(&[]), Ok(false));
         let refused = Error::AlertReceived(AlertDescription::NoApplicationProtocol);
         assert_eq!(asked(&[b"h2"]), Err(refused));
+    }
+
+    #[test]
+    fn client_of_these_tests_does_not_believe_the_key_of_another_certificate() {
+        let own = generated::key().unwrap();
+        let certificate = generated::params(["a.test"]).unwrap().self_signed(&own).unwrap();
+        let other = PrivatePkcs8KeyDer::from(generated::key().unwrap().serialize_der());
+        let other = provider().key_provider.load_private_key(other.into()).unwrap();
+        let certified = CertifiedKey::new(vec![certificate.into()], other);
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::new(certified))));
+        let config = Arc::new(config);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let refused = handshake(&mut client(version, &[]), Arc::clone(&config));
+            assert_eq!(refused, Err(CertificateError::BadSignature.into()));
+        }
     }
 
     #[test]

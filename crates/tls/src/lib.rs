@@ -20,6 +20,8 @@ pub mod request;
 mod resolver;
 pub mod served;
 pub mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::sync::Arc;
 
