@@ -14,7 +14,8 @@ use crate::output;
 
 const PATH: &str = "/api/v1/fleet/canary";
 
-/// The interval of looking again.
+/// The interval of looking again. Events tell the beginning and the verdict, but not how many instances have the config, and a
+/// stream of them has to be opened anew, and what it missed looked up, whenever the gateway restarts: looking is all of that.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time for which the gateway may not answer: it may be restarting.

@@ -12,7 +12,8 @@ use crate::Outcome;
 use crate::cli::{AdminArgs, WaitArgs};
 use crate::output::{self, count};
 
-/// The interval of looking again.
+/// The interval of looking again. No event tells that an instance obeys: it says so in its record in etcd, of which the gateway
+/// that is asked has a copy in memory.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The time that instances with errors get to lose them: an error may be that of an earlier change.
