@@ -4,16 +4,19 @@
 //! [`Judge::rollback_at`]. [`Judge::findings`] has, metric by metric, the proof that it is not worse; a step is proved once
 //! each has reached [`Judge::proved_at`].
 
+mod counts;
+mod metric;
 pub mod settings;
 mod storage;
 
-use crate::evidence::betting::{Tolerance, Window, ln_factor};
-use crate::evidence::clusters::{GROUPS, Groups};
-use crate::evidence::metric::{
-    Evidence, FINE, Mark, MetricSettings, ProofScope, Second, Sides, Stratum, known_rate,
-};
+use crate::evidence::betting::{Tolerance, Window};
+use crate::evidence::clusters::GROUPS;
+use crate::evidence::metric::{Evidence, Mark, ProofScope, Sides, Stratum};
 use crate::evidence::threshold::{FadingHistogram, Threshold};
 use crate::judge::settings::{JudgeSettings, MetricKind, Quantile};
+
+use self::counts::{Tail, rate_second, slow_seconds};
+use self::metric::Metric;
 
 /// The share of errors that is tolerated while the first step warms up.
 const WARMUP_ERRORS: f64 = 0.2;
@@ -83,33 +86,6 @@ pub struct Judge {
     /// Steps that were begun.
     steps_begun: u32,
 }
-
-/// A metric of the rollout, with a stratum for each route.
-#[derive(Debug, Clone)]
-struct Metric {
-    kind: MetricKind,
-    settings: MetricSettings,
-    /// The evidence against the canary; for all metrics but latencies, its proof too.
-    evidence: Evidence,
-    strata: Vec<Stratum>,
-    /// A latency is counted over two bounds: over this one for the proof.
-    proof: Option<(Evidence, Vec<Stratum>)>,
-    /// For a latency, the baseline's share over its bound and the floor of the tolerance, when it was counted last.
-    bound: Option<Bound>,
-}
-
-/// The share of slow responses at the bound of a latency.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    /// The guess of the baseline's share.
-    theta: f64,
-    /// The least share that is tolerated on top.
-    floor: f64,
-}
-
-/// The latencies of an arm in one second, by the number of responses in each bucket and all later ones.
-#[derive(Debug, Clone, Default)]
-struct Tail(Vec<f64>);
 
 /// The latencies of a route's baseline so far.
 #[derive(Debug, Clone, Default)]
@@ -187,7 +163,7 @@ impl Judge {
             routes: vec![Past::default(); routes],
             settings,
             is_sticky,
-            tails: std::array::from_fn(|_| Tail(vec![0.0; bounds.len() + 1])),
+            tails: std::array::from_fn(|_| Tail::new(bounds.len())),
             step_latencies: std::array::from_fn(|_| vec![0.0; bounds.len()]),
             bounds,
             now: 0,
@@ -432,183 +408,6 @@ impl Judge {
         let missing = self.proved_at().ln() - finding.proof.ln();
         Some((missing / gain).max(0.0))
     }
-}
-
-impl Metric {
-    fn against(&self) -> f64 {
-        self.settings.weight * self.evidence.against.mean()
-    }
-
-    /// The evidence that has the proof.
-    fn proving(&self) -> &Evidence {
-        self.proof
-            .as_ref()
-            .map_or(&self.evidence, |(evidence, _)| evidence)
-    }
-
-    fn proof(&self) -> f64 {
-        self.proving().proof.mean()
-    }
-
-    fn add(&mut self, route: usize, second: &Second, is_judged: bool, now: u64) {
-        match is_judged {
-            true => self
-                .evidence
-                .add(&self.settings, &mut self.strata[route], second, now),
-            false => self.strata[route].learn(second),
-        }
-    }
-
-    /// Counts the latencies of a second: over one bound against the canary, over another for it. Without a threshold there
-    /// is nothing to count. Each side is judged, or learned from.
-    fn add_latency(
-        &mut self,
-        route: usize,
-        counted: Option<&[Second; 2]>,
-        [is_judged, proves]: [bool; 2],
-        now: u64,
-    ) {
-        let Some([against, fine]) = counted else {
-            self.strata[route].reopen();
-            if let Some((_, strata)) = &mut self.proof {
-                strata[route].reopen();
-            }
-            return;
-        };
-        self.bound = fine.known_rate.map(|rate| Bound {
-            theta: known_rate(rate),
-            floor: fine.floor,
-        });
-        self.add(route, against, is_judged, now);
-        if let Some((proof, strata)) = &mut self.proof {
-            match proves {
-                true => proof.add(&self.settings, &mut strata[route], fine, now),
-                false => strata[route].learn(fine),
-            }
-        }
-    }
-
-    /// The growth of the proof with each request of the canary, at the rates seen so far and the shares of this step, as a
-    /// logarithm; `None` if it does not grow.
-    fn gain_per_request(&self) -> Option<f64> {
-        let totals = self.proving().totals();
-        let rate = |bad: f64, all: f64| (bad / all.max(1.0)).min(1.0);
-        let canary = rate(totals.canary_bad, totals.canary);
-        let baseline = rate(totals.baseline_bad, totals.baseline);
-        let scaled = self
-            .proving()
-            .baseline_per_canary()
-            .filter(|scaled| *scaled > 0.0)
-            .unwrap_or_else(|| totals.baseline.max(1.0) / totals.canary.max(1.0));
-        let window = Window {
-            canary: 1.0,
-            canary_bad: canary,
-            baseline: scaled,
-            baseline_bad: scaled * baseline,
-        };
-        let tolerance = self.settings.tolerance;
-        let (theta, plus) = match self.bound {
-            Some(bound) => (bound.theta, tolerance.plus.max(bound.floor)),
-            None => (baseline, tolerance.plus),
-        };
-        let tolerance = Tolerance { plus, ..tolerance };
-        let gains = FINE.map(|rho| ln_factor(&window, theta, rho, tolerance));
-        let factors = self
-            .strata
-            .iter()
-            .map(|stratum| stratum.cluster_factor(&self.settings));
-        let best = gains.into_iter().fold(0.0, f64::max) / factors.fold(1.0, f64::max);
-        (best > 0.0).then_some(best)
-    }
-}
-
-impl Tail {
-    /// Counts the responses of a second.
-    fn count(&mut self, latencies: &[f64]) {
-        self.0.resize(latencies.len() + 1, 0.0);
-        self.0[latencies.len()] = 0.0;
-        let mut sum = 0.0;
-        for (tail, count) in self.0.iter_mut().zip(latencies).rev() {
-            sum += count;
-            *tail = sum;
-        }
-    }
-
-    /// All responses.
-    fn all(&self) -> f64 {
-        self.0.first().copied().unwrap_or_default()
-    }
-
-    /// The responses over a bound.
-    fn over(&self, bound: usize) -> f64 {
-        self.0.get(bound + 1).copied().unwrap_or_default()
-    }
-}
-
-/// The counts of a rate in one second.
-fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, sides: Sides) -> Second {
-    let bad = |arm: &ArmSecond<'_>| match kind {
-        MetricKind::ClientErrors => arm.client_errors,
-        MetricKind::Abandoned => arm.abandoned,
-        _ => arm.errors,
-    };
-    let groups = second.groups.map_or_else(Groups::default, |groups| Groups {
-        all: groups.finished,
-        bad: match kind {
-            MetricKind::ClientErrors => groups.client_errors,
-            MetricKind::Abandoned => groups.abandoned,
-            _ => groups.errors,
-        },
-    });
-    let (canary, baseline) = (&second.canary, &second.baseline);
-    Second {
-        counts: Window {
-            canary: canary.finished,
-            canary_bad: bad(canary).min(canary.finished),
-            baseline: baseline.finished,
-            baseline_bad: bad(baseline).min(baseline.finished),
-        },
-        groups,
-        share: second.share,
-        known_rate: None,
-        floor,
-        sides,
-    }
-}
-
-/// The counts of slow responses in one second: over the bound against the canary, and over that for it.
-fn slow_seconds(
-    [canary, baseline]: &[Tail; 2],
-    second: &RouteSecond<'_>,
-    quantile: Quantile,
-    threshold: &Threshold,
-) -> [Second; 2] {
-    let theta = known_rate((threshold.above, threshold.requests));
-    let counted = |bound, sides| Second {
-        counts: Window {
-            canary: canary.all(),
-            canary_bad: canary.over(bound),
-            baseline: baseline.all(),
-            baseline_bad: baseline.over(threshold.baseline),
-        },
-        groups: second.groups.map_or_else(Groups::default, |groups| Groups {
-            all: groups.finished,
-            bad: groups.slow[quantile as usize],
-        }),
-        share: second.share,
-        known_rate: Some((threshold.above, threshold.requests)),
-        // A narrow bucket must not turn p99 into p99.99.
-        floor: (1.0 - quantile.share() - theta).max(0.0),
-        sides,
-    };
-    let only = |against| Sides {
-        against,
-        proof: !against,
-    };
-    [
-        counted(threshold.against, only(true)),
-        counted(threshold.proof, only(false)),
-    ]
 }
 
 #[cfg(test)]
