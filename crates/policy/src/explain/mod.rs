@@ -3,7 +3,10 @@
 //! The question is written as the bytes of a request, parsed, normalised and decided by the functions that serve traffic
 //! ([`crate::decision`]). Where traffic rolls dice, every outcome of the dice is decided.
 
+mod dice;
 mod explanation;
+mod forward;
+mod local;
 mod origins;
 mod question;
 mod secrets;
@@ -16,11 +19,10 @@ use waypost_auth::identity::Identity;
 use waypost_plan::Plan;
 use waypost_plan::auth::{Auth, Way};
 use waypost_plan::cors::Cors;
-use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Scheme;
-use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::route::{Action, Route};
 use waypost_plan::service::ServiceId;
 use waypost_plan::trusted_proxies::MatchedHost;
 use waypost_route::explain::Scope;
@@ -31,25 +33,19 @@ use waypost_tls::served::Served;
 use waypost_wire::field;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
-use waypost_wire::version::Version;
 
-use crate::arm::ArmChoice;
+use self::dice::Loaded;
+use self::local::shown;
 use crate::auth;
 use crate::compiled::Compiled;
 use crate::cors::{AnnouncedHeaders, Preflight};
 use crate::decision::connection::{self, ConnectionFields};
-use crate::decision::place::ValuePlace;
-use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
+use crate::decision::{self, Decision, DecisionBuffers, Forwarding, Verdict};
 use crate::error_format::ErrorFormat;
-use crate::error_page::{Page, PageScope};
+use crate::error_page::PageScope;
 use crate::failure::Failure;
-use crate::head::edits::{DebugHeaders, KeepAlive};
-use crate::head::local::LocalResponse;
-use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
-use crate::rate::Counting;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
-use crate::request_id::Uuid;
 use crate::step::Step;
 use crate::values::Circumstances;
 
@@ -181,51 +177,6 @@ struct Explainer<'a, S> {
     is_parsed: bool,
     normalized: NormalizedRequest,
     peer: Peer,
-}
-
-/// Dice with a fixed outcome.
-struct Loaded<'a, S> {
-    state: &'a S,
-    roll: u64,
-    /// True once the dice were rolled.
-    is_rolled: Cell<bool>,
-}
-
-impl<S: State> Circumstances for Loaded<'_, S> {
-    fn new_id(&self) -> Uuid {
-        self.state.new_id()
-    }
-
-    fn unix_seconds(&self) -> u64 {
-        self.state.unix_seconds()
-    }
-
-    fn revision(&self) -> u64 {
-        self.state.revision()
-    }
-}
-
-impl<S: State> Environment for Loaded<'_, S> {
-    fn roll(&self) -> u64 {
-        self.is_rolled.set(true);
-        self.roll
-    }
-
-    fn new_cookie(&self) -> Option<[u64; 2]> {
-        None
-    }
-
-    fn has_endpoint(&self, service: ServiceId) -> bool {
-        self.state.has_endpoint(service)
-    }
-
-    fn nanos(&self) -> u64 {
-        self.state.nanos()
-    }
-
-    fn counting(&self) -> Counting {
-        Counting::Looks
-    }
 }
 
 impl<S: State> Explainer<'_, S> {
@@ -536,163 +487,6 @@ impl<S: State> Explainer<'_, S> {
         })
     }
 
-    /// Adds the request that the service gets.
-    fn forward(
-        &self,
-        request: &IncomingRequest<'_>,
-        forwarding: Forwarding<'_>,
-        buffers: &DecisionBuffers,
-    ) -> Explanation {
-        let path = forwarding.path(self.normalized.path(), buffers);
-        let head = UpstreamHead {
-            request: *request,
-            policies: forwarding.policies,
-            host: forwarding.host,
-            path,
-            prefix: forwarding.replaced_prefix(buffers),
-            filled: &buffers.filled,
-            request_id: buffers.sent_id(request.listener, self.normalized.client()),
-            way: buffers.way(),
-        };
-        let endpoint = self.compiled.plan().service(forwarding.service).endpoints.first();
-        let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());
-        let mut out = Vec::new();
-        head.write(authority, &mut out);
-        let mut headers = headers_of(&out);
-        let policies = forwarding.policies;
-        if let Some(auth) = &policies.auth {
-            secrets::hide_in_headers(auth, &mut headers);
-        }
-        secrets::hide_copies(self.compiled.plan(), &policies.request_headers, &mut headers);
-        let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let retry = policies.retry.as_ref();
-        Explanation {
-            timeout: policies.timeout.map(duration::format),
-            retry: retry.map(Retry::from),
-            hedge: retry.and_then(|retry| retry.hedge).map(duration::format),
-            host: host.map(|(_, value)| value.clone()),
-            path: text(path),
-            query: forwarding
-                .query(self.head.query(self.buffer), buffers)
-                .map(|query| secrets::without_in_query(self.compiled, query)),
-            ..self.blank(Outcome::Forward, Some(forwarding.route), headers.clone())
-        }
-    }
-
-    /// Names the service, or the arms that may get the request.
-    fn name_arms(
-        &self,
-        explanation: &mut Explanation,
-        forward: &Forward,
-        split: &Split,
-        arm: Option<(usize, ArmChoice)>,
-    ) {
-        let plan = self.compiled.plan();
-        let name = |arm: usize| plan.service(forward.arms[arm]).name.to_string();
-        match arm {
-            _ if forward.arms.len() == 1 => explanation.service = Some(name(0)),
-            Some((arm, ArmChoice::Forced(_))) => explanation.service = Some(name(arm)),
-            _ => {
-                let weights = split.weights().iter().enumerate();
-                let arms = weights.map(|(arm, weight)| Arm {
-                    service: name(arm),
-                    weight: *weight,
-                });
-                explanation.arms = Some(arms.collect());
-            }
-        }
-        if let Some((arm, ArmChoice::Cohort(_))) = arm {
-            explanation.cohort = Some(name(arm));
-        }
-        let rollout = forward.split_policies.rollout.as_ref();
-        explanation.rollout = rollout.map(|rollout| Rollout {
-            plan: rollout.name.as_deref().map(str::to_owned),
-            steps: rollout.plan.ramp.steps.len(),
-            ..Rollout::default()
-        });
-    }
-
-    fn failure(
-        &self,
-        failure: Failure,
-        route: Option<&Route>,
-        listener: &Listener,
-        buffers: &DecisionBuffers,
-        policies: &PolicySet,
-    ) -> Explanation {
-        let outcome = match failure {
-            Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
-            Failure::Misdirected
-            | Failure::AccessDenied
-            | Failure::RateLimited { .. }
-            | Failure::NoCredentials
-            | Failure::BadCredentials
-            | Failure::NotAllowed => Outcome::Refused,
-            failure if failure.closes() => Outcome::Refused,
-            _ => Outcome::Unavailable,
-        };
-        let format = if self.is_parsed {
-            ErrorFormat::of(&self.head, self.buffer)
-        } else {
-            ErrorFormat::Text
-        };
-        let mut out = Vec::new();
-        let local = self.local(route, !failure.closes(), listener, buffers);
-        let mut page = PageScope::of(policies, self.compiled).of_failure(failure, &format);
-        self.fill(page.as_mut(), listener, buffers);
-        match &page {
-            Some(page) => local.write_page(page, Some(failure), &policies.response_headers, &mut out),
-            None => local.write_failure(failure, &format, &policies.response_headers, &mut out),
-        };
-        let status = format.status(failure).http_status();
-        Explanation {
-            status: Some(page.as_ref().map_or(status, |page| page.status)),
-            reason: Some(failure.message()),
-            page: page.map(|page| shown(&page, failure.status(), route, listener)),
-            ..self.blank(outcome, route, headers_of(&out))
-        }
-    }
-
-    /// Fills values of the request into a page. One that cannot be read has those of its connection alone.
-    fn fill(&self, page: Option<&mut Page<'_>>, listener: &Listener, buffers: &DecisionBuffers) {
-        let Some(page) = page else { return };
-        let unread = RequestHead::default();
-        let request = self.readable(listener, &unread);
-        let place = ValuePlace::of(self.compiled.plan(), buffers);
-        let values = place.values(&request, self.state, &buffers.request_id);
-        page.fill(&values.known_as(buffers.identity()));
-    }
-
-    /// A local response in the name of `route`. It has no date: the explanation is about the rules, whenever it is asked
-    /// for.
-    fn local<'r>(
-        &'r self,
-        route: Option<&'r Route>,
-        is_open: bool,
-        listener: &Listener,
-        buffers: &'r DecisionBuffers,
-    ) -> LocalResponse<'r> {
-        let debug = self.compiled.plan().settings().debug_headers;
-        // A question without a host is written as HTTP/1.0, but does not stand for a client of that version.
-        let asks_to_close =
-            self.is_parsed && self.head.version() == Version::Http11 && !self.head.keeps_alive();
-        LocalResponse {
-            keep_alive: KeepAlive::when(is_open && !asks_to_close, Version::Http11),
-            to_head: false,
-            filled_lines: buffers.filled.response_lines(),
-            filled_body: buffers.filled.body(),
-            rate: buffers.rate.fields(),
-            challenges: buffers.filled.challenges(),
-            request_id: buffers.sent_id(listener, self.normalized.client()),
-            debug: debug.then(|| DebugHeaders {
-                revision: self.state.revision(),
-                route: route.map_or("", |route| &*route.matching.name),
-            }),
-            date: None,
-            cors: buffers.cors.lines(),
-        }
-    }
-
     fn blank(&self, outcome: Outcome, route: Option<&Route>, headers: Vec<(String, String)>) -> Explanation {
         Explanation {
             outcome,
@@ -753,19 +547,6 @@ impl<S: State> Explainer<'_, S> {
                 }),
             });
         considered.collect()
-    }
-}
-
-/// A page in place of an error with the status `replaces`.
-fn shown(page: &Page<'_>, replaces: u16, route: Option<&Route>, listener: &Listener) -> ShownPage {
-    let from = match page.source {
-        None => origins::TOP.to_owned(),
-        Some(source) => origins::name(source, route, listener),
-    };
-    ShownPage {
-        from,
-        replaces,
-        file: page.configured.file().map(str::to_owned),
     }
 }
 
