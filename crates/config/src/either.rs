@@ -5,11 +5,12 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
 use crate::keys::{At, KeyTable, Read, wrong_type};
+use crate::numbers::{Percent, Whole};
 use crate::problems::Problems;
 use crate::suggest::correction::{self, is_showable, plain};
 use crate::suggest::shape;
 use crate::tree::{Node, Value};
-use crate::values::{OriginText, Percent, Text, Whole, is_one_of, text_of};
+use crate::values::{OriginText, Text, is_one_of, text_of};
 
 /// One name, or names with weights.
 #[derive(Debug, Clone)]

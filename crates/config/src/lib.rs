@@ -52,6 +52,7 @@ mod keys;
 pub mod local;
 mod lower;
 mod merge;
+mod numbers;
 pub mod overlap;
 pub mod place;
 mod problems;

@@ -6,8 +6,9 @@ use crate::collections::{Named, OneOrMany};
 use crate::document::Document;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::numbers::Whole;
 use crate::statuses::Statuses;
-use crate::values::{Text, Whole, words};
+use crate::values::{Text, words};
 
 words! {
     ErrorsFrom { "gateway" => ErrorsFrom::Gateway, "service" => ErrorsFrom::Service }

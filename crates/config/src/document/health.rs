@@ -7,9 +7,10 @@ use crate::document::Document;
 use crate::either::TrueOrText;
 use crate::keys::Presence::{Default as Fallback, Optional};
 use crate::keys::keys;
+use crate::numbers::Whole;
 use crate::statuses::StatusRange;
 use crate::times::{DurationText, TimeoutText};
-use crate::values::{Text, Whole, words};
+use crate::values::{Text, words};
 
 /// The standing of an endpoint before its first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,11 @@ use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::{ListOr, Removable};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{KeyTable, Read, keys};
+use crate::numbers::{RateOrNone, Size, SizeOrNone, Whole};
 use crate::problems::Problems;
 use crate::times::TimeoutText;
 use crate::tree::Node;
-use crate::values::{RateOrNone, Size, SizeOrNone, Text, Whole, words};
+use crate::values::{Text, words};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 

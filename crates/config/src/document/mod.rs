@@ -27,8 +27,9 @@ use crate::document::source::Source;
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::numbers::Whole;
 use crate::times::TimeoutText;
-use crate::values::{LogText, NameOrNull, Text, Whole, words};
+use crate::values::{LogText, NameOrNull, Text, words};
 
 /// The outcome that a test expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

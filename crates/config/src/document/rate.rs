@@ -8,11 +8,12 @@ use crate::document::Document;
 use crate::either::WordOr;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
+use crate::numbers::Whole;
 use crate::problems::{Problems, quote};
 use crate::suggest::rate;
 use crate::times::{DurationText, PeriodText};
 use crate::tree::Node;
-use crate::values::{Text, Whole, read_word, text_of, words};
+use crate::values::{Text, read_word, text_of, words};
 
 /// The words of `by`.
 const KEYS: [(&str, RateKey); 3] = [

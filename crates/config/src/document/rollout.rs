@@ -9,9 +9,10 @@ use crate::document::Document;
 use crate::either::{OffOr, PercentOr, Shorthand};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::numbers::{Percent, Whole};
 use crate::statuses::Statuses;
 use crate::times::DurationText;
-use crate::values::{Percent, Text, Whole, words};
+use crate::values::{Text, words};
 use crate::windows::WindowText;
 
 words! {

@@ -14,9 +14,10 @@ use crate::document::rollout::Rollout;
 use crate::either::{Removable, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::numbers::{Percent, Size, SizeOrNone, Whole};
 use crate::retry_reason::RetryReason;
 use crate::times::{DelayText, DurationText, TimeoutText};
-use crate::values::{OriginText, Percent, Replacing, Size, SizeOrNone, Text, ValueText, Whole, words};
+use crate::values::{OriginText, Replacing, Text, ValueText, words};
 
 words! {
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }

@@ -11,11 +11,12 @@ use crate::document::health::{Ejection, HealthCheck};
 use crate::either::{UrlsOr, WordOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
+use crate::numbers::{Percent, Size, Whole};
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 use crate::times::{DurationText, TimeoutText};
 use crate::tree::Node;
-use crate::values::{Percent, Size, Text, Whole, is_one_of, read_word, text_of};
+use crate::values::{Text, is_one_of, read_word, text_of};
 
 /// The words of `balance`.
 const BALANCES: [(&str, Balance); 3] = [

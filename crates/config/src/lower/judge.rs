@@ -13,9 +13,9 @@ use crate::document;
 use crate::either::OffOr;
 use crate::keys::At;
 use crate::lower::whole;
+use crate::numbers::Percent;
 use crate::place::Span;
 use crate::problems::Problems;
-use crate::values::Percent;
 
 /// Requests without a failure that prove a margin of 1: the margin divides it.
 const REQUESTS_TO_PROVE: f64 = 4.7;

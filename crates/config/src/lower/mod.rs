@@ -24,10 +24,10 @@ use crate::lower::matching::AlternativeCount;
 use crate::lower::names::Names;
 use crate::lower::policies::Shared;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
+use crate::numbers::Size;
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::times::{DurationText, TimeoutText};
-use crate::values::Size;
 
 mod acme;
 mod action;

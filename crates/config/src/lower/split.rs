@@ -14,10 +14,11 @@ use crate::either::{TextOr, To};
 use crate::keys::At;
 use crate::lower::effect::{Use, Uses};
 use crate::lower::{Context, header_name, names};
+use crate::numbers::Percent;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
-use crate::values::{Percent, Text};
+use crate::values::Text;
 
 /// Lowers the arms of a split, to be `used` so, to the services that exist, with their weights.
 pub(super) fn arms(to: &To, used: Use, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
