@@ -75,7 +75,9 @@ fn in_etcd(origin: &EtcdOrigin) -> anyhow::Result<Texts> {
     use waypost_etcd::key::KeyRange;
     use waypost_fleet::key::{Folder, Prefix};
     use waypost_fleet::replica::Replica;
-    use waypost_fleet::store::{Entry, StoreRevision};
+    use waypost_fleet::store::StoreRevision;
+
+    use crate::fleet::entry;
 
     /// Keys that are read at a time. A text has a megabyte at most, and a response 64.
     const PAGE: u32 = 32;
@@ -90,13 +92,7 @@ fn in_etcd(origin: &EtcdOrigin) -> anyhow::Result<Texts> {
     let read = runtime
         .block_on(async { Client::new(options).range_in_pages(&keys, PAGE).await })
         .with_context(|| format!("{origin}"))?;
-    let entries = read.kvs.into_iter().map(|kv| Entry {
-        key: kv.key,
-        value: kv.value,
-        created: StoreRevision(kv.create_revision.0),
-        modified: StoreRevision(kv.mod_revision.0),
-        is_leased: kv.lease.is_some(),
-    });
+    let entries = read.kvs.into_iter().map(entry::of);
     let mut replica = Replica::new(prefix);
     replica.reset(entries, StoreRevision(read.revision.0));
     let view = replica.view();

@@ -13,6 +13,8 @@
 
 #[cfg(not(feature = "etcd"))]
 mod absent;
+#[cfg(feature = "etcd")]
+pub(crate) mod entry;
 pub(crate) mod holder;
 #[cfg(feature = "etcd")]
 mod link;

@@ -15,10 +15,11 @@ use waypost_etcd::watch::{Event, EventKind, Notice, Watch};
 use waypost_fleet::key::{Folder, Prefix};
 use waypost_fleet::pace::retry_after;
 use waypost_fleet::replica::Replica;
-use waypost_fleet::store::{Change, Entry, StoreRevision};
+use waypost_fleet::store::{Change, StoreRevision};
 use waypost_fleet::text::Digest;
 
 use super::{Shared, lock};
+use crate::fleet::entry;
 use crate::log;
 
 /// Keys that are read at once. A value may have a MiB, so with the last number of them any page fits a response.
@@ -131,7 +132,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut replica: Replica) {
             Ok(read) => {
                 failures = 0;
                 marks.begin(&read.kvs);
-                replica.reset(read.kvs.into_iter().map(entry), store(read.revision));
+                replica.reset(read.kvs.into_iter().map(entry::of), store(read.revision));
                 let view = replica.view();
                 lock(&shared.settling).begin(view.rules);
                 shared.show(&view);
@@ -240,18 +241,8 @@ fn take(replica: &mut Replica, events: Vec<Event>) {
 
 fn change(event: Event) -> Change {
     match event.kind {
-        EventKind::Put => Change::Put(entry(event.kv)),
+        EventKind::Put => Change::Put(entry::of(event.kv)),
         EventKind::Delete => Change::Delete(event.kv.key),
-    }
-}
-
-fn entry(kv: KeyValue) -> Entry {
-    Entry {
-        key: kv.key,
-        value: kv.value,
-        created: StoreRevision(kv.create_revision.0),
-        modified: StoreRevision(kv.mod_revision.0),
-        is_leased: kv.lease.is_some(),
     }
 }
 
