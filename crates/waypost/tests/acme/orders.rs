@@ -1,8 +1,12 @@
 //! Orders from their beginning to a certificate that is served.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::pebble::{KID, World, shown, wait_for_certificate, wait_for_state};
+use rustls::ClientConfig;
+
+use crate::pebble::{KID, Pebble, World, shown, wait_for_certificate, wait_for_state};
+use crate::support::gateway::Gateway;
 use crate::support::tls::{TlsClient, Trusting};
 
 /// The keys of an order that are the same for most tests.
@@ -15,6 +19,16 @@ fn refusing() -> (socket2::Socket, SocketAddr) {
     socket.bind(&address.into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
+}
+
+/// A gateway that has a certificate for a.test, with its authority and a client that trusts that.
+fn issued(world: &World) -> (Pebble, Arc<ClientConfig>, Gateway, Vec<u8>) {
+    let pebble = world.pebble(0, false);
+    let client = pebble.client(world);
+    let gateway = world.gateway(KEYS);
+    let certificate = wait_for_certificate(&client, &gateway, "a.test");
+    wait_for_state(&gateway, "valid");
+    (pebble, client, gateway, certificate)
 }
 
 #[test]
@@ -92,11 +106,7 @@ fn host_that_is_not_proven_in_tls_is_proven_in_clear_text() {
 #[test]
 fn certificate_and_account_outlive_the_process_and_the_authority_s_absence() {
     let world = World::new();
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(&world);
-    let gateway = world.gateway(KEYS);
-    let before = wait_for_certificate(&client, &gateway, "a.test");
-    wait_for_state(&gateway, "valid");
+    let (pebble, client, gateway, before) = issued(&world);
     world.api.end_after(0);
 
     let gateway = gateway.restarted();
@@ -124,11 +134,7 @@ fn certificate_and_account_outlive_the_process_and_the_authority_s_absence() {
 #[test]
 fn damaged_account_is_set_aside_and_stops_no_order() {
     let world = World::new();
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(&world);
-    let gateway = world.gateway(KEYS);
-    let before = wait_for_certificate(&client, &gateway, "a.test");
-    wait_for_state(&gateway, "valid");
+    let (pebble, client, gateway, before) = issued(&world);
     let kept = std::fs::read_dir(gateway.directory().join(".waypost/certificates")).unwrap();
     let mut paths = kept.map(|entry| entry.unwrap().path());
     let account = paths.find(|path| path.extension().is_some_and(|ending| ending == "account"));
@@ -183,11 +189,7 @@ fn order_that_breaks_off_is_made_again() {
 #[test]
 fn renewal_that_breaks_off_with_its_process_is_made_again() {
     let world = World::new();
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(&world);
-    let gateway = world.gateway(KEYS);
-    let before = wait_for_certificate(&client, &gateway, "a.test");
-    wait_for_state(&gateway, "valid");
+    let (_pebble, client, gateway, before) = issued(&world);
     // The authority looks at an address that accepts connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     world.tls.lead_to(silent.local_addr().unwrap());
@@ -225,11 +227,7 @@ fn account_is_bound_to_one_that_the_authority_knows() {
 #[test]
 fn hosts_that_have_a_certificate_keep_it_while_others_are_ordered() {
     let world = World::new();
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(&world);
-    let gateway = world.gateway(KEYS);
-    let before = wait_for_certificate(&client, &gateway, "a.test");
-    wait_for_state(&gateway, "valid");
+    let (pebble, client, gateway, before) = issued(&world);
     world.api.end_after(0);
     gateway.rewrite(world.config("a.test, b.test", KEYS));
     gateway.wait_for("revision 2 is in force");
@@ -247,11 +245,7 @@ fn hosts_that_have_a_certificate_keep_it_while_others_are_ordered() {
 #[test]
 fn certificate_that_is_wanted_no_more_is_deleted_once_it_has_ended() {
     let world = World::new();
-    let pebble = world.pebble(0, false);
-    let client = pebble.client(&world);
-    let gateway = world.gateway(KEYS);
-    wait_for_certificate(&client, &gateway, "a.test");
-    wait_for_state(&gateway, "valid");
+    let (_pebble, client, gateway, _) = issued(&world);
     gateway.rewrite(world.config("b.test", KEYS));
     gateway.wait_for("revision 2 is in force");
     world.reach(&gateway);
