@@ -1,7 +1,7 @@
 // Tokens: asked for once, kept for the tab, never in an address.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { accessible, close, launch, open, shoot } from "./support/browser.js";
@@ -16,9 +16,13 @@ before(async () => {
   gateway = await Gateway.start(SPLIT, { files: { tokens: TOKENS }, admin: "{ bind: 127.0.0.1:0, token_file: tokens }" });
   browser = await launch();
 });
-/** Writes the token file, and waits until the gateway knows its first token by its role. @param {string} text */
+
+/** Replaces the token file, and waits until the gateway knows its first token by its role. @param {string} text */
 async function tokens(text) {
-  await writeFile(join(gateway.folder, "tokens"), text);
+  const file = join(gateway.folder, "tokens");
+  // In one step: a page that asks while the file is empty would have to ask for its token again.
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
   const isKnown = async () => {
     const [status, role] = await whoami();
     return text.startsWith("screen") ? status === 401 : role === (text.includes("sesame read") ? "read" : "write");
