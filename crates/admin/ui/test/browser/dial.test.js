@@ -133,6 +133,8 @@ test("the dial obeys the keyboard, and typed shares", async () => {
   const [first, second] = await live("users");
   assert.equal(first * 2, second * 3);
   const share = mine.getByLabel("Share of users-v2 in percent");
+  // The page has the dial of the gateway.
+  await mine.getByText(/^Last turned .* → users-v1 3, users-v2 2$/).waitFor();
   await share.fill("30");
   await share.press("Escape");
   assert.equal(await share.inputValue(), "40", "Escape discards");
