@@ -165,8 +165,10 @@ fn wait_ends_with_503_and_the_timeout_of_the_route_with_504() {
         let gateway = Gateway::with(
             Config::new()
                 .service(&service, &format!("limits: {{ {limits} }}"))
-                .route("name: held, match: { path: /held }, to: s")
-                .route(&format!("name: all, to: s, timeout: {timeout}")),
+                .route("name: all, to: s")
+                .route(&format!(
+                    "name: no, match: {{ path: /no }}, to: s, timeout: {timeout}"
+                )),
         );
         let mut held = gateway.connect();
         held.send(get("http://a/held"));
