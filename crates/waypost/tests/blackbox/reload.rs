@@ -288,20 +288,18 @@ fn broken_file_in_a_directory_keeps_its_last_good_version() {
     });
     let both = || ["a", "b"].map(|name| gateway.get(&format!("http://x/{name}")).text());
     assert_eq!(both(), ["a1", "b1"]);
-    // Both files change; one is broken.
-    let beside = gateway.directory().join("a.new");
-    fs::write(gateway.config().join("b.yml"), "routes: [").unwrap();
+    // Both files change, each in one step, as a file that is empty for a moment has no routes; one is broken.
+    gateway.place("config/b.yml", "routes: [");
     gateway.wait_for_part("b.yml:1:");
-    fs::write(&beside, route_file("a", "a2")).unwrap();
-    fs::rename(&beside, gateway.config().join("a.yaml")).unwrap();
+    gateway.place("config/a.yaml", &route_file("a", "a2"));
     gateway.wait_for_revision(2);
     assert_eq!(both(), ["a2", "b1"]);
     // The broken file is corrected.
-    fs::write(gateway.config().join("b.yml"), route_file("b", "b2")).unwrap();
+    gateway.place("config/b.yml", &route_file("b", "b2"));
     gateway.wait_for_revision(3);
     assert_eq!(both(), ["a2", "b2"]);
     // A file is added, then removed.
-    fs::write(gateway.config().join("c.yaml"), route_file("c", "c1")).unwrap();
+    gateway.place("config/c.yaml", &route_file("c", "c1"));
     gateway.wait_for_revision(4);
     assert_eq!(gateway.get("http://x/c").text(), "c1");
     fs::remove_file(gateway.config().join("c.yaml")).unwrap();
@@ -321,20 +319,17 @@ fn file_of_a_directory_with_comments_only() {
     // The last route of a file is commented out, or the file emptied: its routes end.
     let mut revision = 1;
     for nothing in ["# routes: []\n", "", "---\n# nothing\n"] {
-        let beside = gateway.directory().join("a.new");
-        fs::write(&beside, nothing).unwrap();
-        fs::rename(&beside, gateway.config().join("a.yaml")).unwrap();
+        gateway.place("config/a.yaml", nothing);
         revision += 1;
         gateway.wait_for_revision(revision);
         assert_eq!(gateway.get("http://x/a").status(), 404, "{nothing:?}");
-        fs::write(&beside, route_file("a", "back")).unwrap();
-        fs::rename(&beside, gateway.config().join("a.yaml")).unwrap();
+        gateway.place("config/a.yaml", &route_file("a", "back"));
         revision += 1;
         gateway.wait_for_revision(revision);
         assert_eq!(gateway.get("http://x/a").text(), "back", "{nothing:?}");
     }
     // The next start, and `check`, take such a directory too.
-    fs::write(gateway.config().join("a.yaml"), "# routes: []\n").unwrap();
+    gateway.place("config/a.yaml", "# routes: []\n");
     gateway.wait_for_revision(revision + 1);
     gateway.kill();
     let path = gateway.config().to_str().unwrap().to_owned();

@@ -404,7 +404,7 @@ fn revisions_number_responses_and_are_bounded() {
 fn unapplied_text_kept_when_replaced() {
     let gateway = Gateway::verbatim(responding("one"));
     let broken = format!("{}typo: 1\n", responding("half done"));
-    gateway.rewrite(&broken);
+    gateway.replace(&broken);
     gateway.wait_for("waypost: revision 1 stays in force");
     assert_eq!(
         put(&gateway, "", &tag(&gateway), &responding("two")).status(),
@@ -699,7 +699,7 @@ fn partial_replacement_undone() {
         )
     };
     let gateway = directory(&["a"]);
-    fs::write(gateway.config().join("r.yaml"), split(1)).unwrap();
+    gateway.place("config/r.yaml", &split(1));
     gateway.wait_for_revision(2);
     assert_eq!(gateway.dial("r", &json!({ "s": 7, "t": 7 })).status(), 200);
     // A directory in the place of the new file.
@@ -767,7 +767,7 @@ fn repeated_put_extends_the_confirmation() {
 #[test]
 fn status_fails_while_the_disk_is_broken() {
     let gateway = directory(&["a", "b"]);
-    fs::write(gateway.config().join("b.yaml"), "typo: 1\n").unwrap();
+    gateway.place("config/b.yaml", "typo: 1\n");
     gateway.wait_for("waypost: revision 1 stays in force");
     let red = || gateway.admin_json("/api/v1/status")["failed_load"].is_object();
     assert!(red());
