@@ -162,7 +162,8 @@ fn manager_is_told_that_the_gateway_is_alive() {
     let variables = |id: u32| {
         vec![
             ("NOTIFY_SOCKET", path.display().to_string()),
-            ("WATCHDOG_USEC", "20000".to_owned()),
+            // Signs of life that a slow reader leaves in the socket's short queue must not fill it.
+            ("WATCHDOG_USEC", "500000".to_owned()),
             ("WATCHDOG_PID", id.to_string()),
         ]
     };
@@ -361,8 +362,12 @@ fn readiness_is_an_exit_code() {
     let address = gateway.admin_address().to_string();
     assert_eq!(check(&address, 0).stderr, "");
     check(&format!("http://{address}"), 0);
-    let nowhere = listener().1.to_string();
-    assert!(check(&nowhere, 1).stderr.contains("no gateway is reachable"));
+    let nowhere = Service::refusing();
+    assert!(
+        check(&nowhere.address().to_string(), 1)
+            .stderr
+            .contains("no gateway is reachable")
+    );
     check("unix:no.sock", 1);
     check("ftp://nowhere", 1);
     // A server that is no gateway.
