@@ -32,11 +32,14 @@ fn secure(service: &Service, pair: &Pair, clients: Option<&Authority>) -> Gatewa
     Gateway::under_tls(&[pair], &[("clients.crt", clients.pem())], config)
 }
 
+/// Time for handshakes, which a machine that stands still prolongs.
+const PATIENT: &str = "timeouts: { connect: 30s }";
+
 /// A gateway in front of `inner`, with these keys of its service.
 fn front(inner: &Gateway, files: &[(&str, &str)], keys: &str) -> Gateway {
     let endpoint = format!("https://{}", inner.address());
     let config = Config::new()
-        .service_at("s", &[&endpoint], keys)
+        .service_at("s", &[&endpoint], &format!("{keys}, {PATIENT}"))
         .route("name: all, to: s, rewrite: { host: a.test }");
     Gateway::beside(files, config)
 }
@@ -131,7 +134,7 @@ fn alert_of_a_service_is_reported() {
                 .service_at(
                     "s",
                     &[&format!("https://{service}")],
-                    &format!("http2: {http2}, tls: {{ ca: ca.crt, server_name: a.test{cert} }}"),
+                    &format!("http2: {http2}, tls: {{ ca: ca.crt, server_name: a.test{cert} }}, {PATIENT}"),
                 )
                 .route("name: all, to: s, rewrite: { host: a.test }")
                 .key("access_log: access.log");
@@ -285,7 +288,11 @@ fn close_notify_with_the_response_prevents_reuse() {
     let address = farewelling(&authority.issue(&["a.test"]));
     let tls = "tls: { ca: ca.crt, server_name: a.test }";
     let config = Config::new()
-        .service_at("s", &[&format!("https://{address}")], tls)
+        .service_at(
+            "s",
+            &[&format!("https://{address}")],
+            &format!("{tls}, {PATIENT}"),
+        )
         .route("name: all, to: s");
     let gateway = Gateway::beside(&[("ca.crt", authority.pem())], config);
     for _ in 0..3 {
@@ -304,7 +311,7 @@ fn checks_verify_certificates_as_requests_do() {
             ("b.test", ("down", "check failed: certificate not trusted")),
         ] {
             let keys = format!(
-                "tls: {{ ca: ca.crt, server_name: {name} }}, health: {{ {asked}, initially: unhealthy }}"
+                "tls: {{ ca: ca.crt, server_name: {name} }}, health: {{ {asked}, timeout: 5s, initially: unhealthy }}"
             );
             let gateway = front(&inner, &files, &keys);
             wait_for("the check", || {
