@@ -211,7 +211,7 @@ fn drain_closes_tunnels_last() {
         gate.wait();
         talk.send(ok("late"));
     });
-    let mut gateway = Gateway::with(Config::new().all_to(&service).key("drain_timeout: 2s"));
+    let mut gateway = Gateway::with(Config::new().all_to(&service).key("drain_timeout: 5s"));
     let mut client = upgraded(&gateway);
     let mut slow = gateway.connect();
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
