@@ -12,7 +12,7 @@ use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
-use crate::support::tls::{Authority, Trusting, der};
+use crate::support::tls::{Authority, TlsClient, Trusting, der};
 use crate::support::unix::UnixSocket;
 use crate::support::{PATIENCE, wait_for};
 
@@ -109,8 +109,14 @@ fn timeouts_of_a_route_bound_idle_connections() {
             .route("name: a, match: { host: a.test }, passthrough: a, timeouts: { tunnel: 500ms }"),
     );
     let trusting = Trusting::new(&authority);
-    let mut client = trusting.connect(gateway.address(), "a.test");
-    assert_eq!(client.get("a.test", "/").status(), 200);
+    // A connection on which the machine stands still for so long is idle too.
+    let mut client = wait_for("a response before the end", || {
+        let client = TlsClient::connect(trusting.config(), gateway.address(), "a.test");
+        let mut client = client.ok()?;
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let response = client.try_response()?;
+        response.is_complete.then_some(client)
+    });
     assert!(client.try_response().is_none());
 }
 
