@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 use crate::support::client::{Client, get, request};
-use crate::support::command::waypost_in;
+use crate::support::command::{output, waypost_in};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::{self, Http2Client};
@@ -41,11 +41,17 @@ fn replaceable() -> (Service, Gateway) {
 }
 
 /// Puts a shell script in place of the binary.
+///
+/// A process of its own writes it. A file that this one opens for writing is open in each process that another test starts
+/// meanwhile, until that one runs its program; so long, the file is too busy to be run.
 fn place_script(gateway: &Gateway, script: &str) {
-    gateway.place("waypost.script", &format!("#!/bin/sh\n{script}\n"));
-    let placed = gateway.directory().join("waypost.script");
-    fs::set_permissions(&placed, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::rename(placed, gateway.directory().join("waypost")).unwrap();
+    let write = "printf %s \"$1\" >waypost.script && chmod 755 waypost.script && mv waypost.script waypost";
+    let text = format!("#!/bin/sh\n{script}\n");
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", write, "sh", &text])
+        .current_dir(gateway.directory());
+    output(&mut shell).expect(0);
 }
 
 /// A script that takes over up to a point, touches the file `there`, and exits once the pipe `on` is written to.
@@ -228,7 +234,13 @@ fn a_binary_that_is_bad_changes_nothing() {
 
     // With the right binary in its place, the next one succeeds.
     fs::remove_file(&program).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_waypost"), &program).unwrap();
+    // By a process of its own, as a script is.
+    output(
+        Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_waypost"))
+            .arg(&program),
+    )
+    .expect(0);
     upgrade(&gateway);
     // That process was started by a file, which is replaced under its feet.
     fs::remove_file(&program).unwrap();
