@@ -461,7 +461,11 @@ fn unread_tunnel_does_not_block_others() {
     let inner = Gateway::with_certificates(&[&pair], &service);
     let endpoint = format!("https://{}", inner.address());
     let front = Config::listening(&[&format!("tls: {{ {} }}", certificates(1))])
-        .service_at("s", &[&endpoint], "tls: { ca: ca.crt, server_name: localhost }")
+        .service_at(
+            "s",
+            &[&endpoint],
+            "tls: { ca: ca.crt, server_name: localhost }, timeouts: { connect: 30s }",
+        )
         .route("name: all, to: s, rewrite: { host: localhost }");
     let mut gateway = Gateway::under_tls(&[&pair], &[("ca.crt", authority.pem())], front);
     let trusting = Trusting::new(&authority);
