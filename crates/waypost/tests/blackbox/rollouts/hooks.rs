@@ -1,5 +1,6 @@
 //! Hooks: a service is asked before each step, and nothing else waits for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::Response;
@@ -22,23 +23,37 @@ const NO: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 32\r\n\r\nno deploys
 struct Gatekeeper {
     service: Service,
     answer: Arc<Mutex<String>>,
+    /// The number of answers that it has given, or is about to send.
+    given: Arc<AtomicUsize>,
 }
 
 impl Gatekeeper {
     fn new(answer: impl Into<String>) -> Self {
         let answer = Arc::new(Mutex::new(answer.into()));
-        let given = Arc::clone(&answer);
+        let given = Arc::<AtomicUsize>::default();
+        let (current, count) = (Arc::clone(&answer), Arc::clone(&given));
         let service = Service::named("gatekeeper", move |talk| {
             while talk.request().is_some_and(|request| request.is_complete) {
-                let answer = given.lock().unwrap().clone();
+                let answer = current.lock().unwrap().clone();
+                count.fetch_add(1, Ordering::SeqCst);
                 talk.send(answer);
             }
         });
-        Self { service, answer }
+        Self {
+            service,
+            answer,
+            given,
+        }
     }
 
     fn answer(&self, answer: impl Into<String>) {
         *self.answer.lock().unwrap() = answer.into();
+    }
+
+    fn wait_until_given(&self, count: usize) {
+        wait_for("an answer", || {
+            (self.given.load(Ordering::SeqCst) >= count).then_some(())
+        });
     }
 
     fn bench(&self, plan: &str) -> Bench {
@@ -194,7 +209,9 @@ fn metrics_are_in_the_question() {
 fn no_holds_and_is_named_and_asked_again_after_ten_seconds() {
     let gatekeeper = Gatekeeper::new(NO);
     let bench = gatekeeper.bench(TIMED);
-    let status = bench.start();
+    bench.start();
+    // Neither a start nor the clock waits for an answer for long.
+    let status = wait_for_lack(&bench, "answered 403");
     assert_eq!(
         json!([status["state"], status["percent"], status["lacks"]]),
         json!([
@@ -209,6 +226,7 @@ fn no_holds_and_is_named_and_asked_again_after_ten_seconds() {
     bench.gateway.pass(9);
     assert_eq!(asked(), 1);
     bench.gateway.pass(1);
+    gatekeeper.wait_until_given(2);
     assert_eq!(asked(), 2);
     // Once in the log, however often it is said.
     let holding = "holds: the hook `gatekeeper/may`";
