@@ -266,7 +266,8 @@ fn a_config_that_is_bad_changes_nothing() {
     assert_eq!(gateway.body(), answer);
 
     // An address that is taken is found out before clients are touched.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // No other test binds this address, so its port stays free once it is freed.
+    let taken = std::net::TcpListener::bind("127.83.12.8:0").unwrap();
     let address = taken.local_addr().unwrap();
     gateway.rewrite(with_listener(&Config::new().workers(2).all_to(&service), address));
     gateway.wait_for_part("cannot listen on");
