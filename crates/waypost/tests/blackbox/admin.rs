@@ -467,15 +467,8 @@ fn status_fails_until_the_config_is_fixed() {
 #[test]
 fn commands_report_an_unreachable_gateway() {
     let directory = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let ran = waypost_in(
-        directory.path(),
-        &["status", "--admin", &format!("http://{free}")],
-    )
-    .expect(2);
+    let nowhere = Service::refusing();
+    let ran = waypost_in(directory.path(), &["status", "--admin", &nowhere.url()]).expect(2);
     assert!(
         ran.stderr.contains("no gateway is reachable at") && ran.stderr.contains("hint:"),
         "{}",
@@ -499,10 +492,8 @@ fn closing_the_address_closes_its_connections() {
     assert_eq!(client.ask(&status).status(), 200);
     gateway.rewrite(config("off"));
     gateway.wait_for_revision(2);
-    assert!(
-        client.try_ask(&status).is_none(),
-        "it was closed with the address"
-    );
+    // It is closed with the address, or just behind it.
+    client.assert_closed();
 }
 
 #[test]
