@@ -377,11 +377,11 @@ fn health_ejections_and_drains_change_hands() {
         });
         states.collect::<Vec<String>>()
     };
-    wait_for("an ejection and a failed check", || {
+    wait_for("an ejection and the checks", || {
         gateway.get("http://a/");
         let states = states();
         let is = |index: usize, state: &str| states[index].contains(state);
-        (is(1, "ejected") && is(2, "drained") && is(3, "down")).then_some(())
+        (is(0, "up") && is(1, "ejected") && is(2, "drained") && is(3, "down")).then_some(())
     });
     let before = states();
     upgrade(&gateway);
