@@ -180,6 +180,12 @@ fn services_are_shown_with_state_and_counts() {
     for _ in 0..4 {
         gateway.body();
     }
+    // A request counts shortly after its client has the response.
+    wait_for("the requests", || {
+        let service = gateway.admin_json("/api/v1/services/s");
+        let requests = |endpoint: usize| service["endpoints"][endpoint]["addresses"][0]["requests"].as_u64();
+        (requests(0) == Some(2) && requests(1) == Some(2)).then_some(())
+    });
     gateway.command(&["drain", "s", &b.url()]).expect(0);
     let shown = gateway.command(&["services"]).expect(0).stdout;
     let lines: Vec<&str> = shown.lines().collect();
