@@ -629,7 +629,7 @@ fn history_apply_and_rollback_commands() {
 #[test]
 fn put_of_the_running_text_repairs_the_disk() {
     let gateway = Gateway::verbatim(responding("one"));
-    gateway.rewrite(format!("{}typo: 1\n", responding("half done")));
+    gateway.replace(format!("{}typo: 1\n", responding("half done")));
     gateway.wait_for("waypost: revision 1 stays in force");
     let response = put(&gateway, "", &tag(&gateway), &responding("one")).json();
     assert_eq!(
