@@ -63,7 +63,8 @@ fn names_are_looked_up_when_their_ttl_ends() {
     let server = NameServer::new();
     server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
     let gateway = Gateway::with(config(&server, &format!("http://orders.test:{port}")));
-    let first = [&*format!("127.0.0.1:{port}")];
+    let address = format!("127.0.0.1:{port}");
+    let first = [&*address];
     // An answer that takes seconds is not waited for.
     let is_late = gateway
         .said()
