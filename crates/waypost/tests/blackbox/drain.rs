@@ -7,6 +7,9 @@ use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::{Opener, Service, gate, ok};
 
+/// An address that no other test binds, so that a port of it which is closed stays so.
+const ADDRESS: &str = "127.83.12.9:0";
+
 /// A service that responds `done` once its gate opens.
 fn waiting() -> (Service, Opener) {
     let (opener, gate) = gate();
@@ -24,7 +27,7 @@ fn drain_finishes_requests_in_flight_and_accepts_none() {
     for signal in [Signal::TERM, Signal::INT] {
         let (service, opener) = waiting();
         let mut gateway = Gateway::with(
-            Config::new()
+            Config::at(ADDRESS)
                 .service(&service, "")
                 .route("name: slow, match: { path: /slow }, to: service"),
         );
@@ -72,7 +75,7 @@ fn drain_finishes_a_started_response() {
 #[test]
 fn idle_gateway_stops_at_once() {
     let service = Service::echo("a");
-    let mut gateway = Gateway::to(&service);
+    let mut gateway = Gateway::with(Config::at(ADDRESS).all_to(&service));
     let mut idle = gateway.connect();
     idle.get("http://a/");
     gateway.signal(Signal::TERM);
