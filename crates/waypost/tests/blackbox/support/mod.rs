@@ -20,8 +20,9 @@ pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod unix;
 
-/// Timeout of every wait. It fails a test; it never decides what a passing test does.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of every wait. It fails a test; it never decides what a passing test does. Longer than the gateway's own timeouts,
+/// after which it tries again.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Creates a named pipe, which blocks a process that opens it.
 pub(crate) fn make_fifo(path: &Path) {
