@@ -146,7 +146,7 @@ fn asked_instance_is_the_first_and_other_changes_wait_until_it_is_taken_back() {
     assert_eq!(revision(&two), 1);
 
     let id = begun["id"].as_str().unwrap();
-    for gateway in [&one, &two, &three] {
+    for (gateway, weight) in [&one, &two, &three].into_iter().zip(3..) {
         let refused = [
             gateway.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&a).as_ref()),
             gateway.admin(
@@ -167,8 +167,17 @@ fn asked_instance_is_the_first_and_other_changes_wait_until_it_is_taken_back() {
             );
         }
         // A route that it does not change is dialed as ever.
-        let dialed = gateway.dial("other", &json!({ "a": 1, "b": 3 }));
+        let dialed = gateway.dial("other", &json!({ "a": 1, "b": weight }));
         assert_eq!(dialed.status(), 200, "{}", dialed.text());
+        // One that has not seen it yet comes too late with the next.
+        for gateway in [&one, &two, &three] {
+            wait_for("the dial", || {
+                (live_of(gateway, "other")[1]["live"] == weight).then_some(())
+            });
+        }
+    }
+    for gateway in [&one, &three] {
+        wait_for_obedience(gateway, 3);
     }
     let shown = one.command(&["fleet"]).expect(0).stdout;
     let line = format!("canary     {id} by ");

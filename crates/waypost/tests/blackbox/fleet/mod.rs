@@ -232,6 +232,18 @@ fn wait_for_quiet(gateway: &Gateway) {
     });
 }
 
+/// Waits until an instance sees that so many are well and obey the newest rules: none can be late with them any more.
+fn wait_for_obedience(gateway: &Gateway, count: usize) {
+    wait_for(&format!("{count} instances that obey"), || {
+        let fleet = gateway.admin_json("/api/v1/fleet");
+        let instances = fleet["instances"].as_array()?;
+        let obey = instances
+            .iter()
+            .filter(|instance| instance["obeys"] == fleet["rules"]);
+        (fleet["ok"] == true && instances.len() == count && obey.count() == count).then_some(())
+    });
+}
+
 fn leads(gateway: &Gateway) -> bool {
     let (own, leader) = ids(gateway);
     own == leader
