@@ -12,6 +12,7 @@ use super::*;
 fn instances<const N: usize>(etcd: &Etcd) -> [Gateway; N] {
     let instances = std::array::from_fn(|_| etcd.instance());
     for gateway in &instances {
+        wait_for_revision(gateway, 1);
         wait_for_instances(gateway, N);
     }
     instances
@@ -359,6 +360,7 @@ fn canary_goes_on_at_another_leader() {
     let mut one = etcd.instance();
     wait_for("the lead", || leads(&one).then_some(()));
     let two = etcd.instance();
+    wait_for_revision(&two, 1);
     wait_for_instances(&two, 2);
     begin(&two, "canary=1&hold=3s", &Config::new().all_to(&b));
     one.kill();

@@ -86,7 +86,8 @@ fn dial_and_drain_through_one_instance_act_on_all() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));
     let (one, two) = (etcd.instance(), etcd.instance());
-    wait_for_body(&two, "a");
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
     let address = two.admin_address();
     let mut events = crate::support::client::Client::connect(address);
     events.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n"));

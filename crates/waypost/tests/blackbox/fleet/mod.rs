@@ -188,10 +188,11 @@ fn wait_for_body(gateway: &Gateway, expected: &str) {
     });
 }
 
-/// Waits until an instance has this revision.
+/// Waits until an instance has this revision, and sees it in etcd: a start gives the config a number before the leader does.
 fn wait_for_revision(gateway: &Gateway, number: u64) {
     wait_for(&format!("revision {number}"), || {
-        (revision(gateway) == number).then_some(())
+        let is_made = gateway.admin_json("/api/v1/fleet")["revision"].as_u64() >= Some(number);
+        (is_made && revision(gateway) == number).then_some(())
     });
 }
 

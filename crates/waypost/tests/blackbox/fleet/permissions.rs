@@ -60,7 +60,7 @@ fn missing_permission_for_the_own_key_makes_the_status_red_and_nothing_else() {
     let one = instance_that_may_write(&etcd, &["config", "revisions", "dials", "leader"]);
     let denied = one.wait_for_part("etcd: permission denied: write ");
     assert!(denied.contains(&format!("write {PREFIX}/instances/")), "{denied}");
-    wait_for_revision(&one, 1);
+    wait_for_body(&one, "a");
     assert_eq!(dial_to_b(&one).status(), 200);
     assert_eq!(body(&one), "b");
     let status = one.command(&["status"]).expect(1).stdout;
@@ -117,7 +117,7 @@ fn changed_password_makes_the_status_red_until_the_file_has_it_too() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));
     let one = instance_that_may_write(&etcd, &["config", "revisions", "dials", "leader", "instances"]);
-    wait_for_revision(&one, 1);
+    wait_for_body(&one, "a");
     etcd.simulated.set_password("waypost", "another-password");
     let refused = dial_to_b(&one);
     assert_eq!(refused.status(), 503, "{}", refused.text());
@@ -137,7 +137,7 @@ fn missing_permission_for_a_change_is_named() {
     let (a, b) = (named("a"), named("b"));
     let etcd = Etcd::with(split(&a, &b));
     let one = instance_that_may_write(&etcd, &["revisions", "leader", "instances"]);
-    wait_for_revision(&one, 1);
+    wait_for_body(&one, "a");
     let refused = dial_to_b(&one);
     assert_eq!(refused.status(), 403, "{}", refused.text());
     let denied = format!("etcd: permission denied: write {PREFIX}/dials/users");
