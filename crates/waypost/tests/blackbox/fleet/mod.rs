@@ -233,7 +233,7 @@ fn wait_for_quiet(gateway: &Gateway) {
     });
 }
 
-/// Waits until an instance sees that so many are well and obey the newest rules: none can be late with them any more.
+/// Waits until an instance sees that so many are well and obey the newest rules: none writes by itself any more, nor can be late.
 fn wait_for_obedience(gateway: &Gateway, count: usize) {
     wait_for(&format!("{count} instances that obey"), || {
         let fleet = gateway.admin_json("/api/v1/fleet");
@@ -241,7 +241,8 @@ fn wait_for_obedience(gateway: &Gateway, count: usize) {
         let obey = instances
             .iter()
             .filter(|instance| instance["obeys"] == fleet["rules"]);
-        (fleet["ok"] == true && instances.len() == count && obey.count() == count).then_some(())
+        let is_settled = fleet["ok"] == true && fleet["leader"].is_string() && fleet["revision"].is_u64();
+        (is_settled && instances.len() == count && obey.count() == count).then_some(())
     });
 }
 
