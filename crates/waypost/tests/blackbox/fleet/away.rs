@@ -42,6 +42,7 @@ fn change_that_finds_etcd_away_makes_the_status_red_at_once() {
     one.command(&["fleet"]).expect(1);
     etcd.simulated.heal(0);
     wait_for("a dial", || (dial_to_b(&one).status() == 200).then_some(()));
+    wait_for_quiet(&one);
     one.command(&["status"]).expect(0);
 }
 

@@ -19,11 +19,7 @@ fn fleet_is_shown_with_all_instances_and_is_bad_while_etcd_is_away() {
     let etcd = Etcd::with(split(&a, &b));
     let (one, two) = (etcd.instance(), etcd.instance());
     for gateway in [&one, &two] {
-        // The first revision is made by the leader, so later than the config is obeyed.
-        wait_for("the first revision", || {
-            (gateway.admin_json("/api/v1/fleet")["revision"] == 1).then_some(())
-        });
-        wait_for_instances(gateway, 2);
+        wait_for_obedience(gateway, 2);
     }
     let (own, leader) = ids(&one);
     let (other, _) = ids(&two);
