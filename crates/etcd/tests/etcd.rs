@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use waypost_etcd::client::Client;
@@ -20,6 +21,10 @@ use crate::promises::{Cluster, put};
 
 /// Attempts to find ports that are free: etcd cannot report a port 0, so another process may take one first.
 const ATTEMPTS: u32 = 5;
+
+/// The ports of members, which are below those that Linux gives by itself.
+const PORT_MIN: u16 = 12_000;
+const PORTS: u16 = 8_000;
 
 /// A cluster of etcd.
 struct Etcd {
@@ -44,15 +49,20 @@ impl Drop for Etcd {
     }
 }
 
-/// Free addresses. They are picked together, so that they differ.
+/// Free addresses. Their ports are none that the system gives by itself, so that none is taken while its member is dead.
 fn addresses(count: usize) -> Vec<String> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap().to_string())
-        .collect()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at different ones.
+    let begin = u16::try_from(std::process::id() % 80).unwrap() * 100;
+    let mut addresses = Vec::new();
+    while addresses.len() < count {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = format!("127.0.0.1:{}", PORT_MIN + next % PORTS);
+        if TcpListener::bind(&address).is_ok() {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 /// Starts a member with its directory, which may hold its state already. With certificates there, it asks clients for theirs.

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::machines::Machines;
 use crate::support::command::{Output, output};
@@ -13,6 +14,13 @@ use crate::wait::wait_for;
 
 /// Attempts to find ports that are free: etcd cannot report a port 0, so another process may take one first.
 const ATTEMPTS: u32 = 5;
+
+/// The ports of members, which are below those that Linux gives by itself.
+const PORT_MIN: u16 = 20_000;
+const PORTS: u16 = 12_000;
+
+/// The times after which members miss their leader, in milliseconds. A machine under load stands still for a second.
+const TIMES: [&str; 4] = ["--heartbeat-interval", "300", "--election-timeout", "3000"];
 
 /// The files of members and clients with certificates.
 const CA: &str = "ca.pem";
@@ -71,13 +79,20 @@ impl Drop for Cluster {
     }
 }
 
-/// Free addresses. They are picked together, so that they differ.
+/// Free addresses. Their ports are none that the system gives by itself, so that none is taken while its member is dead.
 fn addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap());
-    addresses.collect()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at different ones.
+    let begin = u16::try_from(std::process::id() % 100).unwrap() * 100;
+    let mut addresses = Vec::new();
+    while addresses.len() < count {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT_MIN + next % PORTS));
+        if TcpListener::bind(address).is_ok() {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 /// A certificate of the past.
@@ -202,6 +217,7 @@ impl Cluster {
                 .args(["--initial-advertise-peer-urls", &format!("http://{peer}")])
                 .args(["--initial-cluster", &all.join(",")])
                 .args(["--logger", "zap", "--log-level", "warn"])
+                .args(TIMES)
                 .args(&self.arguments)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().unwrap())
