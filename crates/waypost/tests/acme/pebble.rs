@@ -195,9 +195,15 @@ impl Pebble {
         self.address
     }
 
-    /// The number of accounts.
-    pub(crate) fn accounts(&self) -> usize {
+    /// The number of accounts, as far as its log was read.
+    fn accounts(&self) -> usize {
         self.said("accounts in memory").len()
+    }
+
+    /// Waits until there are so many accounts, and no more.
+    pub(crate) fn wait_for_accounts(&self, number: usize) {
+        wait_for("the accounts", || (self.accounts() >= number).then_some(()));
+        assert_eq!(self.accounts(), number);
     }
 
     /// The lines of its log with this part.

@@ -179,7 +179,7 @@ fn another_leader_renews_what_the_former_one_has_ordered() {
     }
     wait_for_one(&client, &fleet, Some(&before));
     // At the same account.
-    assert_eq!(pebble.accounts(), 1);
+    pebble.wait_for_accounts(1);
 }
 
 #[test]
