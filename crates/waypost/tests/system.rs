@@ -8,6 +8,7 @@ mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -302,8 +303,10 @@ fn full_disk_refuses_changes_but_not_traffic() {
     );
     assert_eq!(fs::read_to_string(&config).unwrap(), text(1));
     assert_eq!(gateway.admin_json("/api/v1/status")["ok"], false);
-    // An edit that needs no space still comes into force, and a start works.
-    fs::write(&config, text(3)).unwrap();
+    // An edit that needs no space still comes into force, and a start works. It is one write, of as many bytes.
+    let file = fs::File::options().write(true).open(&config).unwrap();
+    file.write_all_at(text(3).as_bytes(), 0).unwrap();
+    drop(file);
     gateway.wait_for_revision(2);
     let gateway = gateway.restarted();
     assert_eq!(gateway.get("http://a/").status(), 503, "it serves");
