@@ -84,7 +84,8 @@ pub(crate) async fn a_lease_that_ends_makes_place<C: Cluster>() {
     let cluster = C::start(1).await;
     let client = cluster.client();
     let election = Election::new(client.clone(), "/way/leader");
-    let short = client.grant(Duration::from_secs(2), None).await.unwrap();
+    // On a slow machine, too, it holds until it is entered with.
+    let short = client.grant(Duration::from_secs(8), None).await.unwrap();
     election.enter(short.id, b"short").await.unwrap();
     let next = enter(&client, &election, "next").await;
     let waiting = tokio::spawn({
