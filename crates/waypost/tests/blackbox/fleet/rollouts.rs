@@ -102,10 +102,11 @@ fn commands_on_rollouts_are_the_leaders_wherever_they_come_in() {
     assert_eq!(refused.status(), 409, "{}", refused.text());
     let paused = two.admin("POST", "/api/v1/routes/users/rollout/pause", "", "");
     assert_eq!(paused.status(), 200, "{}", paused.text());
-    assert_eq!(
-        (&rollout(&one)["state"], &rollout(&two)["state"]),
-        (&json!("paused"), &json!("paused"))
-    );
+    for gateway in [&one, &two] {
+        wait_for("the pause", || {
+            (rollout(gateway)["state"] == "paused").then_some(())
+        });
+    }
     let aborted = two.admin("POST", "/api/v1/routes/users/rollout/abort", "", "");
     assert_eq!(aborted.status(), 200, "{}", aborted.text());
     wait_for("the weights", || (live(&two) == live(&one)).then_some(()));
