@@ -13,7 +13,7 @@ use waypost_etcd::error::Error;
 use waypost_etcd::options::Options;
 use waypost_etcd::simulated::Simulated;
 
-use super::SHORT;
+use super::SURE;
 use crate::promises::tls::{Authority, Certificate};
 use crate::promises::{Cluster as _, put};
 
@@ -64,7 +64,7 @@ async fn members_and_clients_know_each_other_by_certificates() {
             tls,
             ..etcd.options()
         });
-        match stranger.with_deadline(SHORT * 5).get("/k").await.unwrap_err() {
+        match stranger.with_deadline(SURE).get("/k").await.unwrap_err() {
             Error::Unavailable { reason: found } => assert!(found.contains(reason), "{found}"),
             error => panic!("{error:?}"),
         }
@@ -73,7 +73,7 @@ async fn members_and_clients_know_each_other_by_certificates() {
         endpoints: vec![format!("https://{}", etcd.addresses()[0]).parse().unwrap()],
         ..etcd.options()
     });
-    match without.with_deadline(SHORT).get("/k").await.unwrap_err() {
+    match without.with_deadline(SURE).get("/k").await.unwrap_err() {
         Error::Unavailable { reason } => {
             assert!(reason.ends_with("TLS is not configured"), "{reason}");
         }

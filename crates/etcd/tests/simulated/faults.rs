@@ -13,7 +13,7 @@ use waypost_etcd::options::{Options, User, UserAnew};
 use waypost_etcd::simulated::fault::{Fault, Hold, On};
 use waypost_etcd::simulated::refusal::Refusal;
 
-use super::{SHORT, cluster};
+use super::{SURE, cluster};
 use crate::promises::{Cluster as _, prefix, put};
 
 const PUT: &str = "/etcdserverpb.KV/Put";
@@ -107,7 +107,7 @@ async fn a_write_without_an_answer_may_happen_late() {
     put(&client, "/other", "").await;
     let hold = Hold::new();
     etcd.order(On::Write, Fault::HoldBefore(hold.clone()));
-    let hasty = client.with_deadline(SHORT);
+    let hasty = client.with_deadline(SURE);
     assert_eq!(outcome(&hasty).await, Outcome::Unknown);
     assert_eq!(client.get("/k").await.unwrap(), None);
     // The server looks no more at a call that was given up, but another one could.
@@ -125,7 +125,7 @@ async fn a_write_without_an_answer_may_happen_late() {
 #[tokio::test]
 async fn a_call_ends_where_no_member_answers() {
     let (etcd, client) = cluster(2).await;
-    let hasty = client.with_deadline(SHORT);
+    let hasty = client.with_deadline(SURE);
     for member in 0..2 {
         etcd.stop(member);
     }
@@ -154,7 +154,7 @@ async fn members_without_a_leader_are_passed_over() {
     assert!(client.get("/k").await.unwrap().is_some());
     // Without a majority there is no leader, and only a member's own memory answers.
     etcd.partition(1);
-    let hasty = client.with_deadline(SHORT);
+    let hasty = client.with_deadline(SURE);
     let reason = loop {
         match hasty.put(&Put::new("/k", "")).await.unwrap_err() {
             Error::Unavailable { reason } => break reason,

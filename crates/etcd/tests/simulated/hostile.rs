@@ -19,7 +19,7 @@ use waypost_etcd::simulated::Simulated;
 use waypost_etcd::simulated::fault::{Fault, On};
 use waypost_etcd::watch::Watch;
 
-use super::SHORT;
+use super::{SHORT, SURE};
 use crate::promises::{Cluster as _, prefix};
 
 /// The parts of a response that a server chooses.
@@ -138,6 +138,11 @@ fn client(address: &str) -> Client {
     })
 }
 
+/// A client whose errors matter.
+fn sure(address: &str) -> Client {
+    client(address).with_deadline(SURE)
+}
+
 /// Every kind of call. Their errors do not matter, only that they come back.
 async fn call_all(client: &Client) {
     let _ = client.range(&Range::new(prefix("/"))).await;
@@ -222,7 +227,7 @@ async fn details_that_are_not_base64_do_no_harm() {
         },
     ] {
         let address = serve(reply).await;
-        let error = client(&address).put(&Put::new("/k", "")).await.unwrap_err();
+        let error = sure(&address).put(&Put::new("/k", "")).await.unwrap_err();
         let reason = "no".to_owned();
         assert_eq!(error, Error::Refused { reason });
     }
@@ -242,7 +247,7 @@ async fn a_port_of_something_else_is_unavailable() {
                 let _ = socket.write_all(greeting).await;
             }
         });
-        let error = client(&address).put(&Put::new("/k", "")).await.unwrap_err();
+        let error = sure(&address).put(&Put::new("/k", "")).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     }
 }

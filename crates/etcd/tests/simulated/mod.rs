@@ -19,5 +19,8 @@ async fn cluster(members: usize) -> (Simulated, Client) {
     (etcd, client)
 }
 
-/// A deadline that is meant to pass.
+/// A deadline that is meant to pass, whatever comes of it.
 const SHORT: Duration = Duration::from_millis(100);
+
+/// A deadline that is meant to pass once the call was sent, also where the machine stood still before.
+const SURE: Duration = Duration::from_secs(2);
