@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -514,9 +514,18 @@ impl Gateway {
         self.directory.path()
     }
 
-    /// Writes the config in place.
+    /// Writes the config in place. It is not empty in between, as that may be taken for the new one.
     pub(crate) fn rewrite(&self, config: impl AsRef<str>) {
-        fs::write(&self.config, self.admin.complete(config.as_ref())).expect("a written config");
+        let text = self.admin.complete(config.as_ref());
+        let mut options = fs::File::options();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.config);
+        let file = file.expect("a config");
+        file.write_all_at(text.as_bytes(), 0).expect("a written config");
+        file.set_len(text.len() as u64).expect("a whole config");
     }
 
     /// Replaces the config atomically.
