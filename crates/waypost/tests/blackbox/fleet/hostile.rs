@@ -131,6 +131,7 @@ fn instance_or_candidate_without_a_lease_is_none_and_is_named() {
     let one = etcd.instance();
     wait_for("the lead", || leads(&one).then_some(()));
     wait_for_revision(&one, 1);
+    wait_for_quiet(&one);
     let shown = one.command(&["fleet"]).expect(1).stdout;
     for key in ["leader/0", "instances/other"] {
         let told = format!("`{PREFIX}/{key}`: it is under no lease");
