@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -18,8 +18,34 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::command;
 use crate::programs::{self, Running, Service};
 
-/// File with the recorded counts.
-const KEPT: &str = "bench/instructions.txt";
+/// A build whose instructions are counted.
+struct Build {
+    /// Builds programs.
+    build: fn(&[&str]) -> Result<()>,
+    /// The path of one of them.
+    path: fn(&str) -> PathBuf,
+    /// File with the recorded counts.
+    kept: &'static str,
+    /// Arguments that choose it.
+    arguments: &'static str,
+}
+
+/// What is shipped.
+const DIST: Build = Build {
+    build: programs::build,
+    path: programs::dist,
+    kept: "bench/instructions.txt",
+    arguments: "",
+};
+
+/// A build in half the time, for a check of each change.
+const RELEASE: Build = Build {
+    build: programs::build_release,
+    path: programs::release,
+    kept: "bench/instructions-release.txt",
+    arguments: " --release",
+};
+
 /// Measured requests.
 const REQUESTS: u64 = 2000;
 /// Warm-up requests, which open connections and allocate memory.
@@ -57,22 +83,28 @@ const IN_ROLLOUT: &str = "to: { service: 100, other: 0 }, sticky: { client_ip: t
 /// Allowed growth of an exchange by a rollout, in percent.
 const ROLLOUT_GROWTH_MAX: u64 = 2;
 
-/// Counts and compares; with `--update`, records the counts instead.
+/// Counts and compares; with `--update`, records the counts instead. With `--release`, of the quicker build.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let updates = match arguments {
-        [] => false,
-        [one] if one == "--update" => true,
-        _ => bail!("usage: cargo xtask instructions [--update]"),
-    };
-    programs::build(&programs::THREE)?;
-    let counted = count()?;
+    let mut updates = false;
+    let mut build = DIST;
+    for argument in arguments {
+        match &**argument {
+            "--update" => updates = true,
+            "--release" => build = RELEASE,
+            _ => bail!("usage: cargo xtask instructions [--release] [--update]"),
+        }
+    }
+    (build.build)(&programs::THREE)?;
+    let counted = count(&build)?;
     // One route, so that the judge's own seconds are lost among the requests.
-    let split = costs(1, ON_SPLIT)?.all / REQUESTS;
-    let rollout = costs(1, IN_ROLLOUT)?.all / REQUESTS;
-    let kept = command::root().join(KEPT);
+    let split = costs(&build, 1, ON_SPLIT)?.all / REQUESTS;
+    let rollout = costs(&build, 1, IN_ROLLOUT)?.all / REQUESTS;
+    let kept = command::root().join(build.kept);
     if updates {
-        let mut text =
-            String::from("# Instructions for each request, by `cargo xtask instructions --update`\n");
+        let mut text = format!(
+            "# Instructions for each request, by `cargo xtask instructions{} --update`\n",
+            build.arguments
+        );
         for (name, instructions) in &counted {
             let _ = writeln!(text, "{instructions:>6}  {name}");
         }
@@ -89,12 +121,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for (name, instructions) in &counted {
         let before = allowed
             .get(*name)
-            .with_context(|| format!("{KEPT} says nothing of {name}"))?;
+            .with_context(|| format!("{} says nothing of {name}", build.kept))?;
         println!("{instructions:>6} ({before:>6})  {name}");
         if instructions * 100 > before * (100 + GROWTH_MAX) {
             problems.push(format!(
                 "{name} takes {instructions} instructions, {before} before: mend it, or say why in the commit that runs \
-                 `cargo xtask instructions --update`"
+                 `cargo xtask instructions{} --update`",
+                build.arguments
             ));
         }
     }
@@ -116,8 +149,8 @@ fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
 }
 
 /// Instructions per request, for each counted part.
-fn count() -> Result<Vec<(&'static str, u64)>> {
-    let costs = costs(ROUTES, "to: service")?;
+fn count(build: &Build) -> Result<Vec<(&'static str, u64)>> {
+    let costs = costs(build, ROUTES, "to: service")?;
     let parts = COUNTED.into_iter().map(|(name, function)| {
         let all = match function {
             None => costs.all,
@@ -132,14 +165,14 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
 }
 
 /// The profile of [`REQUESTS`] requests to so many routes with these keys.
-fn costs(routes: usize, keys: &str) -> Result<Costs> {
+fn costs(build: &Build, routes: usize, keys: &str) -> Result<Costs> {
     let folder = command::root().join("target/instructions");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
 
-    let service = Service::start(&mut Command::new(programs::dist("service")))?;
+    let service = Service::start(&mut Command::new((build.path)("service")))?;
     fs::write(folder.join("waypost.yaml"), config(service.address, routes, keys))?;
 
     let profile = folder.join("profile");
@@ -152,7 +185,7 @@ fn costs(routes: usize, keys: &str) -> Result<Costs> {
                 "--quiet",
             ])
             .arg(format!("--callgrind-out-file={}", profile.display()))
-            .arg(programs::dist("waypost"))
+            .arg((build.path)("waypost"))
             .arg("run")
             .arg(folder.join("waypost.yaml"))
             .stderr(Stdio::piped())
@@ -177,7 +210,7 @@ fn costs(routes: usize, keys: &str) -> Result<Costs> {
     let id = gateway.0.id().to_string();
     let ask = |requests: u64| {
         let words = ["1", "1", &requests.to_string(), &routes.to_string()].map(str::to_owned);
-        let mut load = Command::new(programs::dist("load"));
+        let mut load = Command::new((build.path)("load"));
         load.args(["paced", &listening]).args(words);
         let seen = command::output(&mut load)?;
         let whole = format!("{{\"requests\":{requests},");

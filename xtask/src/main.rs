@@ -33,7 +33,9 @@ usage: cargo xtask COMMAND
   licences                 licences of all dependencies
   ui [TEST…]               the dashboard in Chromium, or the tests whose paths contain one of TEST; needs Node and Chromium
   bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
-  instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
+  instructions [--release] [--update]
+                           instructions per request of the `dist` build, or of the quicker `release` one, compared with those
+                           that bench/ records; needs valgrind
   package [--binary PATH]  a tarball and a package for Debian, of the `dist` build or of PATH, tried out
   rollouts                 CPU time that 1,000 rollouts take
   judge [--quick]          simulated rollouts: tables of the judge's figures, or bounds that must hold

@@ -14,17 +14,18 @@ pub(crate) const THREE: [&str; 3] = ["waypost", "service", "load"];
 
 /// Builds these programs as the gateway is shipped; all of them if none is named. Each is linked as one, which takes long.
 pub(crate) fn build(programs: &[&str]) -> Result<()> {
-    build_as("dist", programs)
+    build_as(&["--profile", "dist", "--features", "waypost/jemalloc"], programs)
 }
 
-/// The same, in less time, for programs that take a tenth more of it.
+/// The same in half the time, for programs that take a third more of it: one of the first steps of a user.
 pub(crate) fn build_release(programs: &[&str]) -> Result<()> {
-    build_as("release", programs)
+    build_as(&["--release"], programs)
 }
 
-fn build_as(profile: &str, programs: &[&str]) -> Result<()> {
+fn build_as(options: &[&str], programs: &[&str]) -> Result<()> {
+    let mut build = command::cargo(["build"]);
+    build.args(options);
     // The same packages whatever is built, so that they are built once.
-    let mut build = command::cargo(["build", "--profile", profile, "--features", "waypost/jemalloc"]);
     build.args(["--package", "waypost", "--package", "waypost-bench"]);
     for program in programs {
         build.args(["--bin", program]);
