@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 /// The time for last words of a new process that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// The time for a new process that has closed its channel to end.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// A step that the control has to take.
 #[derive(Debug)]
@@ -129,18 +132,18 @@ async fn talk(
 
 /// The next message of the new process.
 async fn hear(launched: &mut Launched, channel: &mut Channel) -> Result<FromSuccessor, Failure> {
-    let ended = async {
+    let mut ended = pin!(async {
         loop {
             if let Some(how) = launched.ended() {
                 break how;
             }
             sleep(POLL).await;
         }
-    };
+    });
     let heard = tokio::select! {
         biased;
         heard = channel.receive() => heard,
-        how = ended => {
+        how = &mut ended => {
             // It may have said why.
             return match timeout(LAST_WORDS, channel.receive()).await {
                 Ok(Ok(Some(heard))) => Ok(heard),
@@ -152,8 +155,8 @@ async fn hear(launched: &mut Launched, channel: &mut Channel) -> Result<FromSucc
         Ok(Some(message)) => Ok(message),
         Ok(None) | Err(_) => {
             // A process that ends closes its sockets just before.
-            sleep(POLL).await;
-            let how = match (launched.ended(), heard) {
+            let ended = timeout(ENDING, ended).await.ok();
+            let how = match (ended, heard) {
                 (Some(how), _) => format!("the new process has ended: {how}"),
                 (None, Err(error)) => format!("the new process does not speak as expected: {error}"),
                 (None, Ok(_)) => "the new process does not take over".to_owned(),
