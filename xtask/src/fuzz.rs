@@ -13,17 +13,17 @@ use crate::command;
 /// The targets, in the order in which bytes pass through the gateway, with the calls of each in a smoke run: some
 /// seconds per target.
 const TARGETS: [(&str, u32); 11] = [
-    ("request_head", 200_000),
-    ("response_head", 200_000),
-    ("chunked", 100_000),
+    ("request_head", 120_000),
+    ("response_head", 120_000),
+    ("chunked", 60_000),
     ("frames", 5_000),
-    ("forwarded", 200_000),
-    ("path", 300_000),
-    ("set_cookie", 200_000),
-    ("token", 60_000),
-    ("table", 20_000),
-    ("config", 40_000),
-    ("fleet", 40_000),
+    ("forwarded", 120_000),
+    ("path", 180_000),
+    ("set_cookie", 120_000),
+    ("token", 40_000),
+    ("table", 12_000),
+    ("config", 25_000),
+    ("fleet", 25_000),
 ];
 
 /// Instrumentation for libFuzzer: edge counters and operands of comparisons.
