@@ -30,7 +30,7 @@ struct Build {
     arguments: &'static str,
 }
 
-/// What is shipped.
+/// The build that is shipped.
 const DIST: Build = Build {
     build: programs::build,
     path: programs::dist,
