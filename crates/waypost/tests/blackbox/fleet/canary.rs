@@ -569,10 +569,10 @@ fn a_canary_and_a_dial_of_its_split_that_are_begun_at_once_exclude_each_other() 
     };
     let at_once = |first: &(dyn Fn() -> Message + Sync), second: &dyn Fn() -> Message| {
         for gateway in [&one, &two] {
-            wait_for_obedience(gateway, 2);
+            wait_for_quiet(gateway);
         }
         let hold = Hold::new();
-        etcd.order(On::Write, Fault::HoldBefore(hold.clone()));
+        etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
         std::thread::scope(|scope| {
             let first = scope.spawn(first);
             etcd.runtime.block_on(hold.arrived());

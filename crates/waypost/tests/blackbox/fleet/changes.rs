@@ -146,11 +146,15 @@ fn second_of_two_operators_is_told_the_weights_in_force() {
     let (one, two) = (etcd.instance(), etcd.instance());
     wait_for_revision(&one, 1);
     wait_for_revision(&two, 1);
+    // What instances say of themselves comes before.
     for gateway in [&one, &two] {
-        wait_for_obedience(gateway, 2);
+        wait_for("its key", || {
+            let fleet = gateway.admin_json("/api/v1/fleet");
+            (fleet["ok"] == true && fleet["instances"].as_array()?.len() == 2).then_some(())
+        });
     }
     let hold = Hold::new();
-    etcd.order(On::Write, Fault::HoldBefore(hold.clone()));
+    etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
     std::thread::scope(|scope| {
         let second = scope.spawn(|| two.dial("users", &json!({ "a": 50, "b": 50 })));
         etcd.runtime.block_on(hold.arrived());
@@ -211,10 +215,10 @@ fn fleet_does_not_wait_for_confirmation() {
 /// Has an instance dial while another one applies a config, which it does not know of. Returns the answer.
 fn dial_during(etcd: &Etcd, [one, two]: [&Gateway; 2], config: &Config) -> Message {
     for gateway in [one, two] {
-        wait_for_obedience(gateway, 2);
+        wait_for_quiet(gateway);
     }
     let hold = Hold::new();
-    etcd.order(On::Write, Fault::HoldBefore(hold.clone()));
+    etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
     std::thread::scope(|scope| {
         let dial = scope.spawn(|| dial_to_b(two));
         etcd.runtime.block_on(hold.arrived());
