@@ -19,6 +19,7 @@ use super::config::Config;
 use super::message::Message;
 use super::service::Service;
 use super::tls::Pair;
+use super::wait_for;
 
 /// A running gateway, killed on drop.
 pub(crate) struct Gateway {
@@ -543,6 +544,12 @@ impl Gateway {
     pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(id.expect("the id of a process"), signal).expect("a living process");
+        if signal == Signal::STOP {
+            // Its threads go on until each has heard of it.
+            wait_for("a process that stands still", || {
+                stands_still(self.child.id()).then_some(())
+            });
+        }
     }
 
     /// Waits for the exit, and for the last lines.
@@ -604,4 +611,19 @@ pub(crate) fn certificates(count: usize) -> String {
 fn listening(line: &str) -> Option<SocketAddr> {
     let url = line.strip_prefix("listening on ")?;
     url.split_once("://")?.1.parse().ok()
+}
+
+/// Returns true if no thread of a process runs any more.
+fn stands_still(process: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("a living process");
+    let mut stats = threads
+        .flatten()
+        .map(|thread| fs::read_to_string(thread.path().join("stat")));
+    // The state follows the name, which is in parentheses.
+    stats.all(|stat| {
+        stat.is_ok_and(|stat| {
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    })
 }
