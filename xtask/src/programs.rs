@@ -17,7 +17,7 @@ pub(crate) fn build(programs: &[&str]) -> Result<()> {
     build_as(&["--profile", "dist", "--features", "waypost/jemalloc"], programs)
 }
 
-/// The same in half the time, for programs that take a third more of it: one of the first steps of a user.
+/// Builds them in half the time; they take a third more instructions.
 pub(crate) fn build_release(programs: &[&str]) -> Result<()> {
     build_as(&["--release"], programs)
 }
